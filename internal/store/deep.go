@@ -1,0 +1,4 @@
+package store
+
+// Stored is a row with all of its columns.
+type Stored struct{}
