@@ -3,9 +3,7 @@
 // environment and the command line. The comments at the fields are the manual.
 package config
 
-import (
-	"regexp"
-)
+import "github.com/agentaudit/agentaudit/pkg/chain"
 
 // Config is everything that can be set. A key is the path of yaml names to a
 // field, joined by dots: kafka.sasl.username.
@@ -18,7 +16,7 @@ import (
 type Config struct {
 	// Deployment names this installation for ever: it is written into the first
 	// entry of every log and into the vault, which refuses another name later.
-	// 1 to 63 lower-case letters, digits, dots and hyphens.
+	// 1 to 128 letters, digits, dots, underscores, hyphens and slashes; the first and last a letter or digit.
 	Deployment string `yaml:"deployment"`
 
 	Kafka      Kafka      `yaml:"kafka"`
@@ -40,6 +38,7 @@ func DefaultConfig() Config {
 		Kafka:      defaultKafka(),
 		ClickHouse: defaultClickHouse(),
 		Vault:      defaultVault(),
+		Keys:       defaultKeys(),
 		Ingest:     defaultIngest(),
 		Exporter:   defaultExporter(),
 		Detector:   defaultDetector(),
@@ -49,13 +48,10 @@ func DefaultConfig() Config {
 	}
 }
 
-// deploymentName is what may stand in a checkpoint's origin and in file names.
-var deploymentName = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$`)
-
 // Validate returns the first value outside its bounds as an *Error.
 func (c *Config) Validate() error {
-	if !deploymentName.MatchString(c.Deployment) {
-		return wrong("deployment", c.Deployment, "1 to 63 lower-case letters, digits, dots and hyphens")
+	if chain.CheckDeployment(c.Deployment) != nil {
+		return wrong("deployment", c.Deployment, "1 to 128 letters, digits, dots, underscores, hyphens and slashes, beginning and ending with a letter or digit")
 	}
 	return first(
 		c.Kafka.validate,

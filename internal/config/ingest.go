@@ -31,10 +31,13 @@ type IngestTopics struct {
 type IngestBatch struct {
 	// MaxRows of one insert; 1 to 100000 (what deduplication as compare-and-swap is sound for).
 	MaxRows int `yaml:"max_rows"`
-	// MaxBytes of the records of one insert; 2MiB to 64MiB.
+	// MaxBytes of one insert as it is sent; 1MiB to 64MiB.
 	MaxBytes ByteSize `yaml:"max_bytes"`
-	// Linger is how long an insert waits for more records; 0 to 10s.
+	// Linger is how long an insert waits for more records after its first; 0 to 10s.
 	Linger time.Duration `yaml:"linger"`
+	// InMemory is how many inserts are being filled or sent at once, over all partitions; 1 to 256.
+	// Memory is about this many times max_bytes.
+	InMemory int `yaml:"in_memory"`
 }
 
 // IngestFields says how a field stands in an entry and its columns:
@@ -65,7 +68,7 @@ func defaultIngest() Ingest {
 	return Ingest{
 		Group:    "agentaudit-ingest",
 		Topics:   IngestTopics{Events: "agent.events", System: "audit.system"},
-		Batch:    IngestBatch{MaxRows: 20000, MaxBytes: 16 << 20, Linger: 200 * time.Millisecond},
+		Batch:    IngestBatch{MaxRows: 20000, MaxBytes: 16 << 20, Linger: 200 * time.Millisecond, InMemory: 6},
 		Fields:   IngestFields{SessionID: "subject", ConversationID: "subject", SourceIP: "subject", ResourceID: "search", Attributes: "clear"},
 		Subjects: IngestSubjects{MaxCached: 1_000_000},
 		Rejected: IngestRejected{KeepDays: 30},
@@ -93,8 +96,9 @@ func (in *Ingest) validate() error {
 	tokens := []string{"clear", "search", "subject", "sealed"}
 	return first(
 		func() error { return between("ingest.batch.max_rows", in.Batch.MaxRows, 1, 100_000) },
-		func() error { return sized("ingest.batch.max_bytes", in.Batch.MaxBytes, 2<<20, 64<<20) },
+		func() error { return sized("ingest.batch.max_bytes", in.Batch.MaxBytes, 1<<20, 64<<20) },
 		func() error { return within("ingest.batch.linger", in.Batch.Linger, 0, 10*time.Second) },
+		func() error { return between("ingest.batch.in_memory", in.Batch.InMemory, 1, 256) },
 		func() error { return oneOf("ingest.fields.session_id", in.Fields.SessionID, tokens...) },
 		func() error { return oneOf("ingest.fields.conversation_id", in.Fields.ConversationID, tokens...) },
 		func() error { return oneOf("ingest.fields.source_ip", in.Fields.SourceIP, tokens...) },

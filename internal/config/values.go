@@ -60,7 +60,7 @@ func (p Path) from(folder string) Path {
 	return Path(filepath.Join(folder, string(p)))
 }
 
-// KeySource says where a key-encryption key is: file:PATH, env:NAME or the URL of a key service.
+// KeySource says where the keyring is: file:PATH or env:NAME.
 type KeySource string
 
 func (k KeySource) from(folder string) KeySource {

@@ -1,5 +1,7 @@
 package config
 
+import "strings"
+
 // Vault is where identities and their keys live.
 type Vault struct {
 	// Driver is sqlite (one machine) or postgres.
@@ -12,12 +14,17 @@ type Vault struct {
 	DSN Secret `yaml:"dsn"`
 }
 
-// Keys says where the key-encryption key is, which wraps all that the vault holds.
+// Keys says where the keyring is: the key-encryption keys that wrap all that the vault holds.
 type Keys struct {
-	// KEK is file:PATH (a keyring made by "agentaudit keys create" or up), env:NAME (a variable that
-	// holds such a keyring), or the URL of a key service.
-	KEK KeySource `yaml:"kek"`
+	// Source is file:PATH (made by "agentaudit keyring create" or up; nobody else may have access to it) or
+	// env:NAME, a variable that holds the content of such a file.
+	Source KeySource `yaml:"source"`
+	// KMS is the URL of a key service's key under which the keyring is encrypted, such as
+	// awskms://alias/agentaudit or hashivault://agentaudit. Empty: it is not.
+	KMS string `yaml:"kms"`
 }
+
+func defaultKeys() Keys { return Keys{Source: "file:keyring"} }
 
 func defaultVault() Vault {
 	return Vault{Driver: "sqlite", Path: "vault.db"}
@@ -36,4 +43,13 @@ func (v *Vault) validate() error {
 	return nil
 }
 
-func (k *Keys) validate() error { return nil }
+func (k *Keys) validate() error {
+	kind, place, _ := strings.Cut(string(k.Source), ":")
+	if (kind != "file" && kind != "env") || place == "" {
+		return wrong("keys.source", string(k.Source), "file:PATH or env:NAME")
+	}
+	if k.KMS != "" && !strings.Contains(k.KMS, "://") {
+		return wrong("keys.kms", k.KMS, "the URL of a key in a key service, or empty")
+	}
+	return nil
+}
