@@ -1,29 +1,104 @@
 package chain
 
-import "strconv"
+import (
+	"fmt"
+	"strconv"
+)
 
 // Fault is what makes a log bad, at the first place where it shows.
 type Fault struct {
 	Log    string
 	Seq    uint64
-	Reason string
+	Reason string // quotes nothing of an entry but numbers
 }
 
 // Error names log, seq and reason.
-func (f *Fault) Error() string { return f.Log + " at seq " + strconv.FormatUint(f.Seq, 10) + ": " + f.Reason }
+func (f *Fault) Error() string {
+	return f.Log + " at seq " + strconv.FormatUint(f.Seq, 10) + ": " + f.Reason
+}
 
 // Verifier follows one log entry by entry. It belongs to one goroutine.
-type Verifier struct{ head Head }
+type Verifier struct {
+	head   Head
+	header Header
+	hasher *Hasher
+	fault  *Fault
+}
 
 // NewVerifier returns a verifier that expects entry 0 of log.
 func NewVerifier(log string) *Verifier { return NewVerifierAt(EmptyHead(log)) }
 
 // NewVerifierAt returns a verifier that expects the entry after head. The caller vouches for head.
-func NewVerifierAt(head Head) *Verifier { return &Verifier{head: head} }
-
-// Check checks the next entry of the log. seq and leaf are what stands beside the entry in the store. A bad entry gives a *Fault; after the first
-// one the verifier stays at the last good entry and repeats the fault.
-func (v *Verifier) Check(seq uint64, entry []byte, leaf Hash) error { return nil }
+func NewVerifierAt(head Head) *Verifier { return &Verifier{head: head, hasher: NewHasher()} }
 
 // Head returns the head that the entries checked so far make.
 func (v *Verifier) Head() Head { return v.head }
+
+// Check checks the next entry of the log: its hash, its link, its place, and the rules that tie it to the entries before. seq and leaf are what
+// stands beside the entry in the store. A bad entry gives a *Fault; after the first one the verifier stays at the last good entry and repeats the
+// fault, because nothing behind a fault can be vouched for.
+func (v *Verifier) Check(seq uint64, entry []byte, leaf Hash) error {
+	if v.fault != nil {
+		return v.fault
+	}
+	expected := v.head.Size
+	switch {
+	case v.head.Closed:
+		return v.fail(seq, "entry after the close entry")
+	case seq > expected:
+		return v.fail(expected, fmt.Sprintf("seq %d expected, %d found", expected, seq))
+	case seq < expected && seq == expected-1:
+		return v.fail(seq, "double: a second entry at this seq")
+	case seq < expected:
+		return v.fail(seq, fmt.Sprintf("seq %d expected, %d found", expected, seq))
+	}
+	if v.hasher.Leaf(entry) != leaf {
+		return v.fail(seq, "leaf hash differs")
+	}
+	body, err := ParseHeader(entry, &v.header)
+	if err != nil {
+		return v.fail(seq, err.Error())
+	}
+	if reason := v.checkHeader(); reason != "" {
+		return v.fail(seq, reason)
+	}
+	next, err := headAfter(&v.header, body, leaf)
+	if err != nil {
+		return v.fail(seq, err.Error())
+	}
+	v.head = next
+	return nil
+}
+
+func (v *Verifier) fail(seq uint64, reason string) error {
+	v.fault = &Fault{Log: v.head.Log, Seq: seq, Reason: reason}
+	return v.fault
+}
+
+// checkHeader says what in v.header contradicts the entries before, or "".
+func (v *Verifier) checkHeader() (reason string) {
+	h, head := &v.header, &v.head
+	switch {
+	case h.Log != head.Log:
+		return "entry belongs to another log"
+	case h.Seq != head.Size:
+		return fmt.Sprintf("seq %d expected, the entry itself says %d", head.Size, h.Seq)
+	case h.Prev != head.Leaf:
+		return "prev does not match"
+	case h.Seq == 0 && h.Kind != KindControl:
+		return "entry 0 is not an open entry"
+	case h.Epoch != head.NextEpoch:
+		return fmt.Sprintf("epoch %d expected, %d found", head.NextEpoch, h.Epoch)
+	case h.Seq == 0:
+		return ""
+	case h.Kind == KindControl && h.Source.Next != head.Next:
+		return fmt.Sprintf("src.next %d expected, %d found", head.Next, h.Source.Next)
+	case h.Kind == KindControl:
+		return ""
+	case h.Source.Offset < head.Next:
+		return fmt.Sprintf("src.offset %d or more expected, %d found", head.Next, h.Source.Offset)
+	case h.Source.Next <= h.Source.Offset:
+		return fmt.Sprintf("src.next %d does not follow src.offset %d", h.Source.Next, h.Source.Offset)
+	}
+	return ""
+}
