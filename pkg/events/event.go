@@ -38,12 +38,34 @@ func (s span) len() int           { return int(s.end() - s.first) }
 func (s span) hasEscapes() bool   { return s.last&escaped != 0 }
 func (s span) of(b []byte) []byte { return b[s.first:s.end()] }
 
+// unescape returns the string of s, in scratch if it has escapes.
+func (s span) unescape(record []byte, scratch *[]byte) []byte {
+	if s.hasEscapes() {
+		*scratch = AppendUnescaped((*scratch)[:0], s.of(record))
+		return *scratch
+	}
+	return s.of(record)
+}
+
 // value returns the string of s, appended to scratch[:0] if it has escapes.
 func (s span) value(record, scratch []byte) []byte {
 	if s.hasEscapes() {
 		return AppendUnescaped(scratch[:0], s.of(record))
 	}
 	return s.of(record)
+}
+
+// keptMembers limits the memory kept after a record with very many members.
+const keptMembers = 4096
+
+// reset makes the event ready for a record.
+func (e *Event) reset(record []byte) {
+	e.record = record
+	e.seen, e.has = 0, 0
+	if cap(e.unknown) > keptMembers {
+		e.unknown = nil
+	}
+	e.subjects, e.attributes, e.unknown = e.subjects[:0], e.attributes[:0], e.unknown[:0]
 }
 
 // Record returns the bytes that were parsed.

@@ -112,12 +112,12 @@ type fieldInfo struct {
 var fields = [NumFields]fieldInfo{
 	FieldRecord: {FieldRecord, "", "record", kindObject, 0, 0},
 
-	FieldSchema:  {FieldRecord, "schema", "schema", kindSchema, required | public, maxNameBytes},
-	FieldEventID: {FieldRecord, "event_id", "event_id", kindUUID, required | public, maxNameBytes},
-	FieldTime:    {FieldRecord, "time", "time", kindTime, required | public, maxNameBytes},
+	FieldSchema:  {FieldRecord, "schema", "schema", kindSchema, required | public, 0},
+	FieldEventID: {FieldRecord, "event_id", "event_id", kindUUID, required | public, 0},
+	FieldTime:    {FieldRecord, "time", "time", kindTime, required | public, 0},
 	FieldType:    {FieldRecord, "type", "type", kindType, required | public | nonEmpty, maxTypeBytes},
 	FieldAction:  {FieldRecord, "action", "action", kindLine, required | public | nonEmpty, maxNameBytes},
-	FieldOutcome: {FieldRecord, "outcome", "outcome", kindOutcome, required | public, maxNameBytes},
+	FieldOutcome: {FieldRecord, "outcome", "outcome", kindOutcome, required | public, 0},
 	FieldTenant:  {FieldRecord, "tenant", "tenant", kindTenant, required | public | nonEmpty, maxTenantBytes},
 	// An empty user_id is a producer's bug that would pool strangers in one pseudonym; events
 	// without a user leave it out.

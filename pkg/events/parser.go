@@ -1,10 +1,141 @@
 package events
 
-// Parser parses records. It is not safe for concurrent use; give each goroutine its own.
-type Parser struct{}
+import (
+	"bytes"
+	"math/bits"
+)
+
+// Parser parses records. It keeps its memory from one to the next, so in the steady state it does
+// not allocate. It is not safe for concurrent use; give each goroutine its own.
+type Parser struct {
+	record  []byte
+	pos     int
+	at      Field // what is being parsed, for the error
+	invalid int   // offset of the first byte that is not UTF-8, len(record) if there is none
+	plain   bool  // the record is ASCII without DEL
+	names   nameSet
+	scratch []byte // unescaped values that are checked
+}
 
 // NewParser returns a Parser.
-func NewParser() *Parser { return &Parser{} }
+func NewParser() *Parser { return new(Parser) }
 
-// Parse parses a record into ev. The error is an *Invalid.
-func (p *Parser) Parse(record []byte, ev *Event) error { return nil }
+// Parse parses a record's value into ev, which is overwritten. The error is an *Invalid: the
+// first fault in the order of the bytes, or the first required field that is missing. ev refers
+// to the record's bytes.
+func (p *Parser) Parse(record []byte, ev *Event) error {
+	// A nil *Invalid must not become an error that is not nil.
+	if err := p.parse(record, ev); err != nil {
+		ev.reset(nil)
+		return err
+	}
+	return nil
+}
+
+func (p *Parser) parse(record []byte, ev *Event) *Invalid {
+	ev.reset(record)
+	p.record, p.pos, p.at = record, 0, FieldRecord
+	if len(record) > MaxRecordBytes {
+		return p.fail(reasonTooLarge)
+	}
+	if p.plain = plainASCII(record); p.plain {
+		p.invalid = len(record)
+	} else {
+		p.invalid = firstInvalid(record)
+	}
+	p.names.reset(record)
+	if cap(p.scratch) > keptScratchBytes {
+		p.scratch = nil
+	}
+
+	switch p.next() {
+	case '{':
+	case 0:
+		if p.pos == len(record) {
+			return p.fail(reasonEmpty)
+		}
+		fallthrough
+	default:
+		if bytes.HasPrefix(record, []byte("\uFEFF")) {
+			return p.fail(reasonBOM)
+		}
+		return p.fail(reasonNotObject)
+	}
+	if err := p.object(ev, FieldRecord, 1); err != nil {
+		return err
+	}
+	p.at = FieldRecord
+	if p.space(); p.pos != len(record) {
+		return p.fail(reasonTrailing)
+	}
+	if missing := requiredFields &^ ev.seen; missing != 0 {
+		p.at = Field(bits.TrailingZeros64(missing))
+		return p.fail(reasonMissing)
+	}
+	if len(record) > MaxPublicBytes && ev.publicBytes() > MaxPublicBytes {
+		return p.fail(reasonPublicSize)
+	}
+	return nil
+}
+
+// keptScratchBytes limits the memory kept after a record with a very long escaped value.
+const keptScratchBytes = 64 << 10
+
+// object parses an object of known fields at its brace. Members that group does not know are
+// kept as they are.
+func (p *Parser) object(ev *Event, group Field, depth int) *Invalid {
+	p.pos++
+	if p.next() == '}' {
+		p.pos++
+		return nil
+	}
+	scope := p.names.begin()
+	for {
+		p.at = group
+		p.space()
+		start := p.pos
+		name, err := p.name()
+		if err != nil {
+			return err
+		}
+		if f := lookup(group, name.unescape(p.record, &p.scratch)); f != FieldRecord {
+			p.at = f
+			if ev.seen&(1<<f) != 0 {
+				return p.fail(reasonTwice)
+			}
+			ev.seen |= 1 << f
+			err = p.value(ev, f, depth)
+		} else {
+			if !p.names.add(&scope, name) {
+				return p.fail(reasonTwoMembers)
+			}
+			err = p.any(depth)
+			ev.unknown = append(ev.unknown, unknownMember{span{uint32(start), uint32(p.pos)}, group})
+		}
+		if err != nil {
+			return err
+		}
+		more, err := p.more('}')
+		if err != nil {
+			return err
+		}
+		if !more {
+			p.names.end(&scope)
+			return nil
+		}
+	}
+}
+
+// fail says what is wrong with the field at hand.
+func (p *Parser) fail(reason string) *Invalid {
+	return &Invalid{Field: p.at.String(), Reason: reason}
+}
+
+// syntax says that the bytes at pos are not what JSON has there.
+func (p *Parser) syntax() *Invalid {
+	reason := reasonNotJSON
+	if p.pos >= len(p.record) {
+		reason = reasonTruncated
+	}
+	return &Invalid{Field: FieldRecord.String(), Reason: reason}
+}

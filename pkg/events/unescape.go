@@ -20,17 +20,20 @@ func AppendUnescaped(dst, raw []byte) []byte {
 	}
 }
 
-// unescapedLen returns the length of AppendUnescaped's result.
-func unescapedLen(raw []byte) int {
-	n := 0
+// unescapedEqual tells whether value is the value of a JSON string's inside, without making it.
+func unescapedEqual(raw, value []byte) bool {
 	for {
 		i := bytes.IndexByte(raw, '\\')
 		if i < 0 {
-			return n + len(raw)
+			return bytes.Equal(raw, value)
 		}
 		r, size := unescapeRune(raw[i:])
-		n += i + utf8.RuneLen(r)
-		raw = raw[i+size:]
+		var encoded [utf8.UTFMax]byte
+		n := utf8.EncodeRune(encoded[:], r)
+		if len(value) < i+n || !bytes.Equal(raw[:i], value[:i]) || !bytes.Equal(encoded[:n], value[i:i+n]) {
+			return false
+		}
+		raw, value = raw[i+size:], value[i+n:]
 	}
 }
 
