@@ -1,0 +1,162 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/events"
+)
+
+// maxAhead bounds how many unknown people are asked for in one round trip to the vault.
+const maxAhead = 4096
+
+// scratchBytes holds an identity without escapes; the parser's bounds are below it.
+const scratchBytes = 2048
+
+// people finds the pseudonyms and keys of those whom an event names. It belongs to
+// one goroutine; the cache behind it is shared.
+type people struct {
+	cache  *vault.Cache
+	hasher *vault.Hasher
+	log    *slog.Logger
+
+	// For reading ahead when the vault has to be asked.
+	parser  *events.Parser
+	event   events.Event
+	missing []vault.Identity
+	asked   map[vault.LookupHash]struct{}
+
+	tenant, name []byte
+}
+
+func newPeople(cache *vault.Cache, log *slog.Logger) *people {
+	return &people{
+		cache: cache, hasher: cache.NewHasher(), log: log,
+		parser: events.NewParser(), asked: make(map[vault.LookupHash]struct{}, maxAhead),
+		tenant: make([]byte, 0, scratchBytes), name: make([]byte, 0, scratchBytes),
+	}
+}
+
+// user is the unescaped user_id; empty if the event has none.
+func (p *people) user(ev *events.Event) []byte {
+	if !ev.Has(events.FieldUserID) {
+		return nil
+	}
+	return ev.Value(events.FieldUserID, p.name)
+}
+
+// lookUp fills s.subject and s.others. It fails only when ctx ends: while the vault
+// is away nothing may be sealed.
+func (p *people) lookUp(ctx context.Context, s *recordSealer, rec *kafkaio.Record, ahead []kafkaio.Record) error {
+	for {
+		if p.cached(s) {
+			return nil
+		}
+		if err := p.resolve(ctx, rec, ahead); err != nil {
+			return err
+		}
+	}
+}
+
+// cached fills s from the cache; false if somebody is missing or the lease has run out.
+func (p *people) cached(s *recordSealer) bool {
+	ev := &s.event
+	p.tenant = append(p.tenant[:0], ev.Value(events.FieldTenant, p.tenant)...)
+	if !p.cache.Get(p.hasher.Hash(p.tenant, p.user(ev)), &s.subject.CachedSubject) {
+		return false
+	}
+	s.others = s.others[:0]
+	for i := range ev.NumDataSubjects() {
+		if !p.add(s, ev.DataSubject(i, p.name), roleDataSubject) {
+			return false
+		}
+	}
+	if ev.Has(events.FieldApprovalApprover) {
+		return p.add(s, ev.Value(events.FieldApprovalApprover, p.name), roleApprover)
+	}
+	return true
+}
+
+func (p *people) add(s *recordSealer, name []byte, r role) bool {
+	s.others = append(s.others, person{role: r})
+	return p.cache.Get(p.hasher.Hash(p.tenant, name), &s.others[len(s.others)-1].CachedSubject)
+}
+
+// resolve has the cache learn the people of rec and of the records behind it, in one
+// round trip. It tries again until the vault answers or ctx ends.
+func (p *people) resolve(ctx context.Context, rec *kafkaio.Record, ahead []kafkaio.Record) error {
+	p.missing = p.missing[:0]
+	clear(p.asked)
+	p.collect(rec)
+	for i := range ahead {
+		if len(p.missing) >= maxAhead {
+			break
+		}
+		p.collect(&ahead[i])
+	}
+	return retry(ctx, func() error {
+		if err := p.cache.AwaitLease(ctx); err != nil {
+			return err
+		}
+		err := p.cache.Resolve(ctx, p.missing)
+		if err != nil && !errors.Is(err, context.Canceled) {
+			p.log.Warn("vault does not answer, sealing waits", "error", err)
+		}
+		return err
+	})
+}
+
+// collect notes whom a record names and the cache does not know.
+func (p *people) collect(rec *kafkaio.Record) {
+	ev := &p.event
+	if rec.CutBytes > 0 || p.parser.Parse(rec.Value, ev) != nil {
+		return
+	}
+	p.tenant = append(p.tenant[:0], ev.Value(events.FieldTenant, p.tenant)...)
+	p.note(p.user(ev))
+	for i := range ev.NumDataSubjects() {
+		p.note(ev.DataSubject(i, p.name))
+	}
+	if ev.Has(events.FieldApprovalApprover) {
+		p.note(ev.Value(events.FieldApprovalApprover, p.name))
+	}
+}
+
+func (p *people) note(name []byte) {
+	hash := p.hasher.Hash(p.tenant, name)
+	if _, asked := p.asked[hash]; asked {
+		return
+	}
+	var known vault.CachedSubject
+	if p.cache.Get(hash, &known) {
+		known.Keys.Wipe()
+		return
+	}
+	p.asked[hash] = struct{}{}
+	p.missing = append(p.missing, vault.Identity{Tenant: string(p.tenant), User: string(name)})
+}
+
+// retry repeats step with growing pauses until it succeeds or ctx ends.
+func retry(ctx context.Context, step func() error) error {
+	pause := backoff.NewExponentialBackOff()
+	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 5*time.Second
+	for {
+		err := step()
+		if err == nil {
+			return nil
+		}
+		timer := time.NewTimer(pause.NextBackOff())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return context.Cause(ctx)
+		}
+	}
+}
