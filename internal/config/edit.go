@@ -99,3 +99,15 @@ func setNode(mapping *yaml.Node, path []string, value *yaml.Node) error {
 	mapping.Content = append(mapping.Content, name, section)
 	return setNode(section, path[1:], value)
 }
+
+// KeysIn returns the keys that file sets; none if it does not exist.
+func KeysIn(file string) ([]string, error) {
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	l, err := fileLayer(Sources{File: file}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return l.values.Keys(), nil
+}

@@ -165,3 +165,9 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// IsPath says whether key names a file.
+func IsPath(key string) bool {
+	field, ok := fields(new(Config))[key]
+	return ok && field.Type() == reflect.TypeFor[Path]()
+}

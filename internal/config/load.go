@@ -141,3 +141,9 @@ func isSection(key string, known map[string]reflect.Value) bool {
 	}
 	return false
 }
+
+// InEnvironment says whether the environment sets any key.
+func InEnvironment(environ []string) bool {
+	l, err := envLayer(Sources{Env: environ}, fields(new(Config)))
+	return err == nil && len(l.values.Keys()) > 0
+}

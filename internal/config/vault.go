@@ -16,7 +16,7 @@ type Vault struct {
 
 // Keys says where the keyring is: the key-encryption keys that wrap all that the vault holds.
 type Keys struct {
-	// Source is file:PATH (made by "agentaudit keyring create" or up; nobody else may have access to it) or
+	// Source is file:PATH (made by "agentaudit keys create" or up; nobody else may have access to it) or
 	// env:NAME, a variable that holds the content of such a file.
 	Source KeySource `yaml:"source"`
 	// KMS is the URL of a key service's key under which the keyring is encrypted, such as

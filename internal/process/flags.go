@@ -1,0 +1,39 @@
+// Package process is the frame around our programs: where the configuration comes
+// from, how the outside systems are opened with it, and how a long-running process
+// starts, shows its health and ends.
+package process
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/agentaudit/agentaudit/internal/config"
+)
+
+// ConfigFile is the configuration in a folder made by "agentaudit up".
+const ConfigFile = "config.yaml"
+
+// Flags say which deployment is meant. Every command has them.
+type Flags struct {
+	Data   string   `help:"Folder of 'agentaudit up': its config.yaml is used." type:"path" placeholder:"DIR" env:"AGENTAUDIT_DATA" xor:"deployment"`
+	Config string   `help:"Configuration, YAML." type:"path" placeholder:"FILE" env:"AGENTAUDIT_CONFIG" xor:"deployment"`
+	Set    []string `help:"Set one configuration key; repeat for more. Secrets are taken from files and the environment only." placeholder:"KEY=VALUE" sep:"none"`
+}
+
+// Load reads the configuration that the flags and the environment name. Errors are one line each.
+func (f Flags) Load(environ []string) (config.Config, error) {
+	file := f.Config
+	if f.Data != "" {
+		file = filepath.Join(f.Data, ConfigFile)
+		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+			return config.Config{}, fmt.Errorf("%s has no %s: is it a folder made by 'agentaudit up --data %s'?", f.Data, ConfigFile, f.Data)
+		}
+	}
+	if file == "" && len(f.Set) == 0 && !config.InEnvironment(environ) {
+		return config.Config{}, errors.New("which deployment? Give --data DIR (a folder of 'agentaudit up') or --config FILE")
+	}
+	return config.Load(config.Sources{File: file, Env: environ, Set: f.Set})
+}

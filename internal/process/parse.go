@@ -1,0 +1,47 @@
+package process
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/alecthomas/kong"
+
+	"github.com/agentaudit/agentaudit/internal/telemetry"
+)
+
+// Parse reads args into flags. It returns done = true, and the exit code, when there is nothing left to do: help
+// or the version was printed, or the arguments were wrong.
+func Parse(name, help string, flags any, args []string, stderr io.Writer) (code int, done bool) {
+	_, code, done = ParseCommand(name, help, flags, args, stderr)
+	return code, done
+}
+
+// ParseCommand is Parse for programs with several commands.
+func ParseCommand(name, help string, flags any, args []string, stderr io.Writer, options ...kong.Option) (parsed *kong.Context, code int, done bool) {
+	exited := false
+	parser, err := kong.New(flags, append([]kong.Option{
+		kong.Name(name),
+		kong.Description(help),
+		kong.Exit(func(exit int) { exited, code = true, exit }),
+		kong.Vars{"version": telemetry.ReadBuild().Version},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	}, options...)...)
+	if err != nil {
+		return nil, Fail(stderr, name, err), true
+	}
+	parsed, err = parser.Parse(args)
+	if exited {
+		return nil, code, true
+	}
+	if err != nil {
+		return nil, Fail(stderr, name, fmt.Errorf("%w (see %s --help)", err, name)), true
+	}
+	return parsed, ExitGood, false
+}
+
+// Fail writes err as one line and returns ExitFailed.
+func Fail(stderr io.Writer, name string, err error) int {
+	_, _ = fmt.Fprintf(stderr, "%s: %s\n", name, strings.Join(strings.Fields(err.Error()), " "))
+	return ExitFailed
+}

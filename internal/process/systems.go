@@ -1,0 +1,87 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/internal/vault"
+)
+
+// OpenStore opens ClickHouse as c says.
+func OpenStore(ctx context.Context, c config.Config) (*store.Store, error) {
+	password, err := secret("clickhouse.password", c.ClickHouse.Password, c.ClickHouse.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, store.Config{
+		Addresses:      c.ClickHouse.Addresses,
+		Database:       c.ClickHouse.Database,
+		User:           c.ClickHouse.User,
+		Password:       password,
+		TLS:            store.TLS{CAFile: string(c.ClickHouse.TLS.CAFile), CertFile: string(c.ClickHouse.TLS.CertFile), KeyFile: string(c.ClickHouse.TLS.KeyFile)},
+		Cluster:        c.ClickHouse.Cluster,
+		ReplicatedPath: c.ClickHouse.ReplicatedPath,
+		MaxExecution:   c.ClickHouse.MaxExecution,
+		InsertTimeout:  c.ClickHouse.InsertTimeout,
+		QueryTimeout:   c.ClickHouse.QueryTimeout,
+	})
+}
+
+// OpenVault opens the vault as c says.
+func OpenVault(ctx context.Context, c config.Config) (*vault.Vault, error) {
+	keyring, err := vault.OpenKeyring(ctx, KeyConfig(c))
+	if err != nil {
+		return nil, fmt.Errorf("keys.source: %w", err)
+	}
+	dsn := string(c.Vault.Path)
+	if c.Vault.Driver == vault.DriverPostgres {
+		if dsn, err = secret("vault.dsn", c.Vault.DSN, c.Vault.DSNFile); err != nil {
+			return nil, err
+		}
+	}
+	return vault.Open(ctx, vault.Config{Driver: c.Vault.Driver, DSN: dsn, Deployment: c.Deployment}, keyring)
+}
+
+// KeyConfig says where the keyring is.
+func KeyConfig(c config.Config) vault.KeyConfig {
+	return vault.KeyConfig{Source: string(c.Keys.Source), KMS: c.Keys.KMS}
+}
+
+// OpenKafka makes a client as c says. It connects when it is used.
+func OpenKafka(c config.Config, deps kafkaio.Deps) (*kafkaio.Client, error) {
+	cfg := kafkaio.DefaultConfig()
+	cfg.Brokers = c.Kafka.Brokers
+	cfg.ClientID = c.Kafka.ClientID
+	cfg.TLS = kafkaio.TLSConfig{
+		Enabled:    c.Kafka.TLS.Enabled,
+		CAFile:     string(c.Kafka.TLS.CAFile),
+		CertFile:   string(c.Kafka.TLS.CertFile),
+		KeyFile:    string(c.Kafka.TLS.KeyFile),
+		ServerName: c.Kafka.TLS.ServerName,
+	}
+	cfg.SASL = kafkaio.SASLConfig{
+		Mechanism:    c.Kafka.SASL.Mechanism,
+		Username:     c.Kafka.SASL.Username,
+		PasswordFile: string(c.Kafka.SASL.PasswordFile),
+		Password:     c.Kafka.SASL.Password.Reveal(),
+	}
+	return kafkaio.New(cfg, deps)
+}
+
+// secret returns the value that the environment gave, or the content of the file without its last line break.
+// Having neither is an empty secret.
+func secret(key string, value config.Secret, file config.Path) (string, error) {
+	if value != "" || file == "" {
+		return value.Reveal(), nil
+	}
+	text, err := os.ReadFile(string(file))
+	if err != nil {
+		return "", fmt.Errorf("%s_file: %w", key, err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}

@@ -1,0 +1,150 @@
+package up
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/agentaudit/agentaudit/internal/config"
+)
+
+// Options are what `agentaudit up` was told. Empty ones leave what the folder's configuration says.
+type Options struct {
+	Data           Folder
+	KafkaAddr      string // host:port
+	ClickHouseAddr string
+	HTTPAddr       string
+	Partitions     int      // 0: as it is, 4 in a new folder
+	Sample         bool     // stream sample traffic
+	Quiet          bool     // children's lines go to their files only
+	Set            []string // key=value; kept in the folder's configuration
+	Environ        []string // as os.Environ returns it
+}
+
+const newConfigHeading = `# The configuration of this 'agentaudit up' folder. It is yours to change while up is stopped; what you give up
+# on its command line is kept here too. 'agentaudit config --data .' prints all keys and their values.
+
+`
+
+// settle writes what is missing in the folder's configuration, and what the options change, and returns it.
+// Addresses are chosen once and stay.
+func (f Folder) settle(ctx context.Context, o Options) (config.Config, error) {
+	// Errors in the file, the environment and --set are found before anything is written.
+	file := f.config()
+	_, err := os.Stat(file)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	sources := config.Sources{File: file, Env: o.Environ, Set: o.Set}
+	if isNew {
+		sources.File = ""
+	}
+	if _, err := config.Load(sources); err != nil {
+		return config.Config{}, err
+	}
+
+	values, err := f.missing(ctx)
+	if err != nil {
+		return config.Config{}, err
+	}
+	if err := o.override(values); err != nil {
+		return config.Config{}, err
+	}
+	if len(values) > 0 {
+		text, err := config.Edit(file, values)
+		if err != nil {
+			return config.Config{}, err
+		}
+		if isNew {
+			text = slices.Concat([]byte(newConfigHeading), text)
+		}
+		if old, err := os.ReadFile(file); err != nil || !bytes.Equal(old, text) {
+			if err := writeFile(file, text); err != nil {
+				return config.Config{}, fmt.Errorf("write the configuration: %w", err)
+			}
+		}
+	}
+	c, err := config.Load(config.Sources{File: file, Env: o.Environ})
+	if err != nil {
+		return config.Config{}, err
+	}
+	if len(c.Kafka.Brokers) != 1 || len(c.ClickHouse.Addresses) != 1 {
+		return config.Config{}, fmt.Errorf("%s: kafka.brokers and clickhouse.addresses must have one address each: up runs one broker and one engine", file)
+	}
+	if !strings.HasPrefix(c.ClickHouse.Addresses[0], "http://") {
+		return config.Config{}, fmt.Errorf("%s: clickhouse.addresses must begin with http://: the embedded engine does not speak TLS", file)
+	}
+	return c, nil
+}
+
+// missing returns the values of this folder's own that its configuration does not have yet.
+func (f Folder) missing(ctx context.Context) (map[string]string, error) {
+	present, err := config.KeysIn(f.config())
+	if err != nil {
+		return nil, err
+	}
+	addresses, err := freeAddresses(ctx, 5)
+	if err != nil {
+		return nil, err
+	}
+	values := map[string]string{
+		"deployment":               "local",
+		"kafka.brokers":            addresses[0],
+		"kafka.replication_factor": "1",
+		"clickhouse.addresses":     "http://" + addresses[1],
+		"clickhouse.user":          "agentaudit",
+		"clickhouse.password_file": f.relative(f.password()),
+		"vault.path":               "vault.db",
+		"keys.source":              "file:" + f.relative(f.keyring()),
+		"http.exporter":            addresses[2],
+		"http.ingest":              addresses[3],
+		"http.detector":            addresses[4],
+		"log.format":               "text",
+	}
+	for _, key := range present {
+		delete(values, key)
+	}
+	return values, nil
+}
+
+// relative makes a path of the folder independent of where the folder is.
+func (f Folder) relative(path string) string {
+	inside, err := filepath.Rel(string(f), path)
+	if err != nil {
+		return path
+	}
+	return inside
+}
+
+// override adds what the options say.
+func (o Options) override(values map[string]string) error {
+	for _, pair := range o.Set {
+		key, value, _ := strings.Cut(pair, "=") // Load has checked them
+		if config.IsPath(key) && value != "" {
+			// Given from where the user stands, kept in a file that lies elsewhere.
+			absolute, err := filepath.Abs(value)
+			if err != nil {
+				return fmt.Errorf("--set %s: %w", key, err)
+			}
+			value = absolute
+		}
+		values[key] = value
+	}
+	for key, value := range map[string]string{"kafka.brokers": o.KafkaAddr, "http.exporter": o.HTTPAddr} {
+		if value != "" {
+			values[key] = value
+		}
+	}
+	if o.ClickHouseAddr != "" {
+		values["clickhouse.addresses"] = "http://" + o.ClickHouseAddr
+	}
+	if o.Partitions != 0 {
+		values["kafka.partitions"] = strconv.Itoa(o.Partitions)
+	}
+	return nil
+}
