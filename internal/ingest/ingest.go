@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -77,7 +78,9 @@ func (in *Ingester) Run(ctx context.Context) error {
 func (in *Ingester) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "kafka", Run: in.deps.Kafka.Ping},
-		{Name: "clickhouse", Run: in.deps.Store.Ping},
+		{Name: "clickhouse", Run: func(ctx context.Context) error {
+			return in.deps.Store.Query(ctx, "SELECT 1", "TabSeparated", io.Discard)
+		}},
 		{Name: "vault", Run: in.deps.Vault.Ping},
 		{Name: "partitions", Run: in.stops.check},
 	}

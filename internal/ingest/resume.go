@@ -44,14 +44,14 @@ func (p *partition) opening(ctx context.Context, head chain.Head, generation vau
 // with what the head says. Kafka's clients see no topic id, so this is how a
 // recreated topic is told from the one that the log belongs to. A record that Kafka
 // no longer has proves nothing either way.
-func (p *partition) sameTopic(ctx context.Context, head chain.Head) error {
+func sameTopic(ctx context.Context, kafka *kafkaio.Client, topic string, number int, head chain.Head) error {
 	if head.LastOffset == chain.NoOffset {
 		return nil
 	}
-	rec, found, err := p.in.deps.Kafka.RecordAt(ctx, p.topic, p.number, head.LastOffset)
+	rec, found, err := kafka.RecordAt(ctx, topic, number, head.LastOffset)
 	switch {
 	case err != nil:
-		return fmt.Errorf("read record %d of %s/%d: %w", head.LastOffset, p.topic, p.number, err)
+		return fmt.Errorf("read record %d of %s/%d: %w", head.LastOffset, topic, number, err)
 	case !found:
 		return nil
 	}

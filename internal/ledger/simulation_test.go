@@ -54,7 +54,7 @@ func TestSimulation(t *testing.T) {
 // simulation that does not notice would prove nothing about the fence.
 func TestSimulationFindsEachMissingCondition(t *testing.T) {
 	for _, w := range []world{
-		{name: "epoch from the clock", clockEpoch: true},
+		{name: "epoch from the clock", clockEpoch: true, faults: modelFaults{epochsFree: true}},
 		{name: "no read-back", noReadBack: true},
 		{name: "burned without proof", hastyBurn: true, faults: modelFaults{quietLies: true}},
 		{name: "requests outlive their session", faults: modelFaults{noSessions: true}},
