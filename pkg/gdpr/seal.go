@@ -29,6 +29,9 @@ const (
 	// minCompressBytes: below it, Snappy saves less than the ciphertext's hash and tag cost.
 	minCompressBytes = 128
 
+	// maxKeptBytes bounds the buffer that is kept for the next compression; one huge rejected record must not stay in memory.
+	maxKeptBytes = 4 << 20
+
 	// contentLabel is part of every message under a content key and of every hash over derived secrets: its version changes with the construction.
 	contentLabel = "agentaudit/content/v1"
 )
@@ -201,7 +204,8 @@ func (s *Sealer) pack(plain []byte) ([]byte, string) {
 	if len(plain) < minCompressBytes {
 		return plain, AlgorithmPlain
 	}
-	s.packed = s2.EncodeSnappy(slices.Grow(s.packed[:0], s2.MaxEncodedLen(len(plain)))[:s2.MaxEncodedLen(len(plain))], plain)
+	room := s2.MaxEncodedLen(len(plain))
+	s.packed = s2.EncodeSnappy(slices.Grow(s.packed[:0], room)[:room], plain)
 	if len(s.packed) > len(plain)-len(plain)/8 {
 		return plain, AlgorithmPlain
 	}
@@ -214,5 +218,8 @@ func (s *Sealer) wipe() {
 	clear(s.shares)
 	clear(s.message)
 	clear(s.packed)
+	if cap(s.packed) > maxKeptBytes {
+		s.packed = nil
+	}
 	s.macer.wipe()
 }
