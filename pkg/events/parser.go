@@ -92,13 +92,22 @@ func (p *Parser) object(ev *Event, group Field, depth int) *Invalid {
 	scope := p.names.begin()
 	for {
 		p.at = group
-		p.space()
-		start := p.pos
-		name, err := p.name()
-		if err != nil {
-			return err
+		if p.next() != '"' {
+			return p.syntax()
 		}
-		if f := lookup(group, name.unescape(p.record, &p.scratch)); f != FieldRecord {
+		start := p.pos
+		var err *Invalid
+		f := p.knownName(group)
+		if f == FieldRecord {
+			if f, err = p.anyName(group, &scope); err != nil {
+				return err
+			}
+		}
+		if p.next() != ':' {
+			return p.syntax()
+		}
+		p.pos++
+		if f != FieldRecord {
 			p.at = f
 			if ev.seen&(1<<f) != 0 {
 				return p.fail(reasonTwice)
@@ -106,9 +115,6 @@ func (p *Parser) object(ev *Event, group Field, depth int) *Invalid {
 			ev.seen |= 1 << f
 			err = p.value(ev, f, depth)
 		} else {
-			if !p.names.add(&scope, name) {
-				return p.fail(reasonTwoMembers)
-			}
 			err = p.any(depth)
 			ev.unknown = append(ev.unknown, unknownMember{span{uint32(start), uint32(p.pos)}, group})
 		}
@@ -124,6 +130,24 @@ func (p *Parser) object(ev *Event, group Field, depth int) *Invalid {
 			return nil
 		}
 	}
+}
+
+// anyName parses a member's name at its quote, which may be a known one that is written with
+// escapes. Other names are noted in scope, and the field is FieldRecord.
+func (p *Parser) anyName(group Field, scope *nameScope) (Field, *Invalid) {
+	name, err := p.str()
+	if err != nil {
+		return FieldRecord, err
+	}
+	if packed, ok := packName(name.unescape(p.record, &p.scratch)); ok {
+		if f := knownNames.lookup(group, packed); f != FieldRecord {
+			return f, nil
+		}
+	}
+	if !p.names.add(scope, name) {
+		return FieldRecord, p.fail(reasonTwoMembers)
+	}
+	return FieldRecord, nil
 }
 
 // fail says what is wrong with the field at hand.

@@ -7,12 +7,18 @@ import (
 )
 
 // Eight bytes are looked at together. In a word w, (w - ones*c) &^ w & highs marks the first byte
-// below c (c <= 0x80), and the same of w ^ ones*c with c = 1 the first byte equal to c; what it
-// marks after the first may be wrong.
+// below c (c <= 0x80), and ((w ^ ones*c) - ones) &^ w & highs the first byte equal to c (c < 0x80).
+// What is marked after the first may be wrong: the subtraction borrows from it.
 const (
 	ones  = 0x0101010101010101
 	highs = 0x8080808080808080
 )
+
+// stringHits marks the first byte of a word that does not simply continue a string: a quote, a
+// backslash or a control character below U+0020.
+func stringHits(w uint64) uint64 {
+	return (((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones) | (w - ones*' ')) & highs &^ w
+}
 
 // plainASCII tells whether all bytes are ASCII and none is DEL, so that a string without escapes
 // can hold no control character.
@@ -22,7 +28,7 @@ func plainASCII(b []byte) bool {
 		w0, w1 := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
 		w2, w3 := binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
 		// 0x7f + 1 sets the top bit; a carry needs 0xff, whose top bit is seen as well.
-		seen |= w0 | w0 + ones | w1 | w1 + ones | w2 | w2 + ones | w3 | w3 + ones
+		seen |= w0 | w1 | w2 | w3 | (w0 + ones) | (w1 + ones) | (w2 + ones) | (w3 + ones)
 		if seen&highs != 0 {
 			return false
 		}
@@ -93,8 +99,7 @@ func (p *Parser) str() (span, *Invalid) {
 				break
 			}
 			w := binary.LittleEndian.Uint64(b[i:])
-			quote, backslash := w^ones*'"', w^ones*'\\'
-			if hit := ((quote-ones)&^quote | (backslash-ones)&^backslash | (w-ones*' ')&^w) & highs; hit != 0 {
+			if hit := stringHits(w); hit != 0 {
 				i += bits.TrailingZeros64(hit) >> 3
 				break
 			}
@@ -110,7 +115,11 @@ func (p *Parser) str() (span, *Invalid) {
 			return s, nil
 		case '\\':
 			s.last = escaped
-			p.pos = i
+			if i+1 < len(b) && simpleEscapes[b[i+1]] {
+				i += 2
+				continue
+			}
+			p.pos = i + 1
 			if err := p.escape(); err != nil {
 				return s, err
 			}
@@ -123,38 +132,40 @@ func (p *Parser) str() (span, *Invalid) {
 	}
 }
 
-// escape skips an escape, or a pair of them that makes one character.
+// simpleEscapes are the characters that make an escape of two bytes.
+var simpleEscapes = [256]bool{'"': true, '\\': true, '/': true, 'b': true, 'f': true, 'n': true, 'r': true, 't': true}
+
+// escape skips an escape by number, or a pair of them that makes one character, behind the
+// backslash.
 func (p *Parser) escape() *Invalid {
-	b := p.record[p.pos:]
-	if len(b) < 2 {
-		p.pos = len(p.record)
-		return p.syntax()
+	r, err := p.codeUnit()
+	if err != nil || r < surrogateMin || r > surrogateMax {
+		return err
 	}
-	switch b[1] {
-	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-		p.pos += 2
-		return nil
-	case 'u':
-	default:
-		return p.syntax()
-	}
-	r, ok := hex4(b[2:])
-	if !ok {
-		return p.syntax()
-	}
-	p.pos += 6
-	if r < surrogateMin || r > surrogateMax {
-		return nil
-	}
-	if r >= surrogateLow || len(b) < 12 || b[6] != '\\' || b[7] != 'u' {
+	if r >= surrogateLow || p.pos == len(p.record) || p.record[p.pos] != '\\' {
 		return p.fail(reasonSurrogate)
 	}
-	low, ok := hex4(b[8:])
-	if !ok || low < surrogateLow || low > surrogateMax {
+	p.pos++
+	if low, err := p.codeUnit(); err != nil || low < surrogateLow || low > surrogateMax {
 		return p.fail(reasonSurrogate)
 	}
-	p.pos += 6
 	return nil
+}
+
+// codeUnit parses a UTF-16 code unit, such as u00e9.
+func (p *Parser) codeUnit() (rune, *Invalid) {
+	if err := p.literal("u"); err != nil {
+		return 0, err
+	}
+	digits := p.record[p.pos:]
+	if r, ok := hex4(digits); ok {
+		p.pos += 4
+		return r, nil
+	}
+	for len(digits) > 0 && hexValues[digits[0]] < 16 {
+		p.pos, digits = p.pos+1, digits[1:]
+	}
+	return 0, p.syntax()
 }
 
 // number parses a number by the grammar of RFC 8259.
