@@ -1,0 +1,74 @@
+# Everything that a fresh machine lacks is fetched into the cache: Go modules, the ClickHouse engine (npm), Kafka's
+# jars (Maven), the linter. After that no network is needed.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+GO ?= go
+# Where fetched things are kept. AGENTAUDIT_CACHE changes it, for the programs as well.
+CACHE := $(or $(AGENTAUDIT_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/agentaudit)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS := -s -w -X github.com/agentaudit/agentaudit/internal/telemetry.version=$(VERSION)
+
+GOLANGCI_LINT_VERSION := v2.15.0
+GOVULNCHECK_VERSION := v1.9.0
+LINT := $(CACHE)/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
+
+FUZZTIME ?= 10s
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: need-go
+need-go:
+	@command -v $(GO) >/dev/null || { echo "Go is missing: install Go 1.26 or newer from https://go.dev/dl and put it on the PATH"; exit 1; }
+
+.PHONY: build
+build: need-go ## build the programs into bin/
+	@mkdir -p bin
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+.PHONY: engine
+engine: build ## fetch the embedded ClickHouse engine into the cache and check its digest
+	@bin/agentaudit engine fetch
+
+.PHONY: run
+run: build engine ## run everything on this machine, with sample traffic, in .data
+	@bin/agentaudit up --data .data --sample
+
+.PHONY: test
+test: build engine ## run all tests, on the embedded engines, an Apache Kafka 4 and a PostgreSQL
+	$(GO) run ./internal/testkit/cmd/withservices -- $(GO) test -race -timeout 20m ./...
+
+.PHONY: lint
+lint: need-go $(LINT) ## gofmt, go vet, golangci-lint
+	@unformatted=$$(gofmt -l cmd internal pkg); if [[ -n $$unformatted ]]; then echo "not formatted (run gofmt -w):" $$unformatted; exit 1; fi
+	$(GO) vet ./...
+	$(LINT) run ./...
+
+$(LINT):
+	@echo "building golangci-lint $(GOLANGCI_LINT_VERSION), once ..."
+	@mkdir -p $(CACHE)/tools
+	@GOBIN=$(CACHE)/tools GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
+	@mv $(CACHE)/tools/golangci-lint $@
+
+.PHONY: bench
+bench: build engine ## run the benchmarks and print one table
+	@if [[ -d internal/bench ]]; then $(GO) run ./internal/bench; else echo "there are no benchmarks yet"; fi
+
+.PHONY: fuzz
+fuzz: need-go ## run each fuzz target for FUZZTIME (10s)
+	@for package in $$(grep -rl --include='*_test.go' '^func Fuzz' cmd internal pkg | xargs -r -n1 dirname | sort -u); do \
+	  for target in $$($(GO) test -list '^Fuzz' ./$$package | grep '^Fuzz'); do \
+	    echo "$$package $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$package; \
+	  done; \
+	done
+
+.PHONY: vuln
+vuln: need-go ## look for known vulnerabilities in what the programs call
+	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
+
+.PHONY: clean
+clean: ## remove what was built (not .data, not the cache)
+	rm -rf bin
