@@ -1,0 +1,65 @@
+package clickhttp
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"time"
+
+	"github.com/agentaudit/agentaudit/internal/engine/libchdb"
+)
+
+// insert runs an INSERT with data. It is in system.processes before the first byte of the body is
+// read, and only a complete body is handed to the engine. A client that goes away while the engine
+// stores its data changes nothing: the insert ends as it would have.
+func (x *run) insert(ctx context.Context, c *conn) error {
+	ins, err := c.Insert(x.st.head, x.st.format, x.q.params...)
+	if err != nil {
+		return err
+	}
+	defer ins.Close()
+
+	arriving, cancel := contextWithin(ctx, x.q.maxExecution)
+	defer cancel()
+	data, err := x.s.readBody(arriving, &contextReader{arriving, io.MultiReader(bytes.NewReader(x.text[x.st.dataStart:]), x.data)}, x.s.cfg.MaxBodyBytes)
+	if err != nil {
+		if arriving.Err() != nil && ctx.Err() == nil {
+			return exception(codeTimeoutExceeded, "TIMEOUT_EXCEEDED", "Timeout exceeded: the data did not arrive within max_execution_time (%s)", x.q.maxExecution)
+		}
+		return err
+	}
+	data.each(ins.Append)
+	data.free()
+	stats, err := ins.Commit()
+	if err != nil {
+		return err
+	}
+	stats.ElapsedSeconds = time.Since(x.started).Seconds()
+	setSummary(x.w.Header(), stats)
+	x.w.Header().Set("Content-Length", "0")
+	return nil
+}
+
+// contextReader ends with its context between two reads.
+type contextReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (c *contextReader) Read(p []byte) (int, error) {
+	if err := c.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return c.r.Read(p)
+}
+
+// syntaxError has the engine say what is wrong with a text that it cannot parse, without running
+// any of it.
+func (c *conn) syntaxError(sql string) error {
+	res, err := c.Query("SELECT formatQuery({statement:String})", "Null", libchdb.Param{Name: "statement", Value: sql})
+	if err != nil {
+		return trimScope(err)
+	}
+	res.Free()
+	return exception(codeSyntaxError, "SYNTAX_ERROR", "Syntax error: the statement was not understood")
+}
