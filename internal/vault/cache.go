@@ -15,15 +15,6 @@ type CacheConfig struct {
 	Lease time.Duration
 }
 
-// LookupHash is the keyed hash under which a person is found.
-type LookupHash [32]byte
-
-// Hasher computes look-up hashes without allocating. It belongs to one goroutine.
-type Hasher struct{}
-
-// Hash returns the look-up hash of a person (unescaped UTF-8).
-func (h *Hasher) Hash(tenant, user []byte) LookupHash { return LookupHash{} }
-
 // CachedSubject is what sealing needs of a subject.
 type CachedSubject struct {
 	ID   gdpr.SubjectID

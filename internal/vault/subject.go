@@ -2,12 +2,12 @@ package vault
 
 import (
 	"context"
+	"database/sql"
+	"fmt"
+	"slices"
 
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
-
-// Identity is a person as the events name them: unescaped UTF-8. User "" stands for the tenant itself, for content of events without a user.
-type Identity struct{ Tenant, User string }
 
 // Subject is a person as the log knows them.
 type Subject struct {
@@ -15,26 +15,127 @@ type Subject struct {
 	Keys gdpr.Keys
 }
 
-// Subjects returns the subjects of ids, in their order, and creates those that are new. Identities may repeat.
-func (v *Vault) Subjects(ctx context.Context, ids []Identity) ([]Subject, error) { return nil, nil }
+// subjectRow is a row of the table subjects.
+type subjectRow struct {
+	id             gdpr.SubjectID
+	lookup         LookupHash
+	keyID          gdpr.KeyID
+	wrapped        int
+	keys, identity []byte
+}
+
+const subjectColumns = `SELECT id, lookup, key_id, wrapped, keys, identity FROM subjects WHERE `
+
+func scanSubject(rows *sql.Rows, r *subjectRow) error {
+	return rows.Scan(fixed(r.id[:]), fixed(r.lookup[:]), fixed(r.keyID[:]), &r.wrapped, &r.keys, &r.identity)
+}
 
 // Find returns the subject of a person, and false if there is none.
-func (v *Vault) Find(ctx context.Context, id Identity) (Subject, bool, error) { return Subject{}, false, nil }
+func (v *Vault) Find(ctx context.Context, id Identity) (Subject, bool, error) {
+	if err := id.check(); err != nil {
+		return Subject{}, false, nil // nobody like that is ever created
+	}
+	h := newHasher(&v.secrets.lookup).identity(id)
+	return v.oneSubject(ctx, "lookup = ?", h[:])
+}
 
 // SubjectByID returns the subject behind a pseudonym, and false if there is none (any more).
 func (v *Vault) SubjectByID(ctx context.Context, id gdpr.SubjectID) (Subject, bool, error) {
-	return Subject{}, false, nil
+	return v.oneSubject(ctx, "id = ?", id[:])
 }
 
-// KeysByID returns those of the keys that still exist, subjects' and days' alike.
-func (v *Vault) KeysByID(ctx context.Context, ids []gdpr.KeyID) (map[gdpr.KeyID]gdpr.Keys, error) {
-	return nil, nil
+func (v *Vault) oneSubject(ctx context.Context, condition string, value []byte) (Subject, bool, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	rows, err := collect(ctx, v.db.read, scanSubject, v.db.query(subjectColumns+condition), value)
+	if err != nil {
+		return Subject{}, false, v.failed("look up a subject", err)
+	}
+	if len(rows) == 0 {
+		return Subject{}, false, nil
+	}
+	ws := v.keys.wrappers()
+	defer ws.wipe()
+	s, err := rows[0].subject(ctx, ws)
+	if err != nil {
+		return Subject{}, false, v.failed("look up a subject", err)
+	}
+	return s, true, nil
 }
 
 // Identify leads pseudonyms back to people. Those that are unknown or destroyed are absent.
 func (v *Vault) Identify(ctx context.Context, ids []gdpr.SubjectID) (map[gdpr.SubjectID]Identity, error) {
-	return nil, nil
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	people := make(map[gdpr.SubjectID]Identity, len(ids))
+	ws := v.keys.wrappers()
+	defer ws.wipe()
+	query := v.db.query(subjectColumns + v.db.in("id"))
+	for some := range slices.Chunk(ids, subjectsPerTransaction) {
+		set := make([][]byte, len(some))
+		for i := range some {
+			set[i] = some[i][:]
+		}
+		rows, err := collect(ctx, v.db.read, scanSubject, query, v.db.set(set))
+		if err != nil {
+			return nil, v.failed("identify subjects", err)
+		}
+		for i := range rows {
+			who, err := rows[i].who(ctx, ws)
+			if err != nil {
+				return nil, v.failed("identify subjects", err)
+			}
+			people[rows[i].id] = who
+		}
+	}
+	return people, nil
 }
 
-// Destroy deletes a subject: identity, look-up hash and keys. Caches drop it within their lease. It is no error if there is none.
-func (v *Vault) Destroy(ctx context.Context, id gdpr.SubjectID) error { return nil }
+// wrap encrypts keys and identity for this row.
+func (r *subjectRow) wrap(w *wrapper, keys *gdpr.Keys, identity []byte) {
+	place := r.place()
+	plain := keyBytes(keys)
+	defer clear(plain[:])
+	defer clear(identity)
+	r.wrapped = w.generation
+	r.keys = w.wrap(purposeSubjectKeys, place[:], plain[:])
+	r.identity = w.wrap(purposeIdentity, place[:], identity)
+}
+
+// subject decrypts the row's keys.
+func (r *subjectRow) subject(ctx context.Context, ws *wrappers) (Subject, error) {
+	w, err := ws.of(ctx, r.wrapped)
+	if err != nil {
+		return Subject{}, err
+	}
+	place := r.place()
+	plain, err := w.unwrap(purposeSubjectKeys, place[:], r.keys)
+	if err != nil {
+		return Subject{}, fmt.Errorf("subject %s: %w", r.id, err)
+	}
+	keys, err := keysOf(r.keyID, plain)
+	return Subject{ID: r.id, Keys: keys}, err
+}
+
+// who decrypts the row's identity.
+func (r *subjectRow) who(ctx context.Context, ws *wrappers) (Identity, error) {
+	w, err := ws.of(ctx, r.wrapped)
+	if err != nil {
+		return Identity{}, err
+	}
+	place := r.place()
+	plain, err := w.unwrap(purposeIdentity, place[:], r.identity)
+	if err != nil {
+		return Identity{}, fmt.Errorf("subject %s: %w", r.id, err)
+	}
+	defer clear(plain)
+	return decodeIdentity(plain)
+}
+
+// place binds the wrapped values to all that names the row, so that neither values nor names can be moved to another row.
+func (r *subjectRow) place() (place [64]byte) {
+	copy(place[:16], r.id[:])
+	copy(place[16:32], r.keyID[:])
+	copy(place[32:], r.lookup[:])
+	return place
+}

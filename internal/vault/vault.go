@@ -2,6 +2,9 @@ package vault
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,15 +14,16 @@ const (
 	DriverPostgres = "postgres"
 )
 
+// defaultTimeout is long enough for a batch of thousands of new subjects on a slow disk.
+const defaultTimeout = 15 * time.Second
+
 // Config says where the vault is.
 type Config struct {
 	// Driver is DriverSQLite or DriverPostgres.
 	Driver string
 	// DSN is the path of the database file (sqlite), or a connection string as libpq knows it (postgres), where sslmode, sslrootcert and so on
-	// decide about TLS.
+	// decide about TLS. Connect to PostgreSQL's primary, directly or through a pooler that pools sessions.
 	DSN string
-	// PasswordFile names a file that holds the password (postgres), so that DSN needs none.
-	PasswordFile string
 	// Deployment is the name under which the logs are published. The first Open stores it; a later one with another name is refused.
 	Deployment string
 	// Timeout bounds each call that brings no earlier deadline. 0 means 15 s.
@@ -27,22 +31,63 @@ type Config struct {
 }
 
 // Vault is an open vault.
-type Vault struct{}
+type Vault struct {
+	db         *database
+	keys       *Keyring
+	deployment string
+	secrets    deploymentSecrets
+	timeout    time.Duration
+	// generation is the key generation that new rows are wrapped under, as last read from the database. A transaction that adds rows checks it.
+	generation atomic.Int64
+}
 
-// Open connects, brings the schema up to date, and loads the deployment's secrets, which the very first Open creates.
-func Open(ctx context.Context, cfg Config, keys *Keyring) (*Vault, error) { return nil, nil }
+// Open connects, brings the schema up to date, and loads the deployment's secrets, which the very first Open creates. It fails with ErrWrongKeyring
+// when keys is not the keyring that this vault is encrypted under.
+func Open(ctx context.Context, cfg Config, keys *Keyring) (*Vault, error) {
+	if cfg.Deployment == "" {
+		return nil, errors.New("open vault: the deployment has no name")
+	}
+	if cfg.Timeout == 0 {
+		cfg.Timeout = defaultTimeout
+	}
+	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
+	defer cancel()
+	db, err := openDatabase(ctx, cfg)
+	if err != nil {
+		return nil, fmt.Errorf("open vault: %w", err)
+	}
+	v := &Vault{db: db, keys: keys, deployment: cfg.Deployment, timeout: cfg.Timeout}
+	if err := db.migrate(ctx); err != nil {
+		return nil, errors.Join(v.failed("bring the vault's schema up to date", err), db.close())
+	}
+	if err := v.loadDeployment(ctx); err != nil {
+		return nil, errors.Join(v.failed("open vault", err), db.close())
+	}
+	return v, nil
+}
 
-// Close ends all connections. Calls in progress fail.
-func (v *Vault) Close() error { return nil }
+// Close ends all connections, after the calls in progress, and overwrites the deployment's secrets.
+func (v *Vault) Close() error {
+	err := v.db.close()
+	v.secrets = deploymentSecrets{}
+	return err
+}
 
-// Ping says whether the database answers.
-func (v *Vault) Ping(ctx context.Context) error { return nil }
+// Ping says whether the database answers and is the one that was opened.
+func (v *Vault) Ping(ctx context.Context) error {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	var name string
+	if err := v.db.watch.QueryRowContext(ctx, "SELECT name FROM deployment").Scan(&name); err != nil {
+		return v.failed("ask the vault for its name", err)
+	}
+	if name != v.deployment {
+		return fmt.Errorf("the vault's database was replaced by the one of deployment %q", name)
+	}
+	return nil
+}
 
-// Deployment returns the name that the vault was created with.
-func (v *Vault) Deployment() string { return "" }
-
-// SearchKey returns the key of tokens that can be compared across subjects.
-func (v *Vault) SearchKey() [32]byte { return [32]byte{} }
-
-// LookupKey returns the key of the hash under which people are found.
-func (v *Vault) LookupKey() [32]byte { return [32]byte{} }
+// bounded gives a call its deadline.
+func (v *Vault) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, v.timeout)
+}

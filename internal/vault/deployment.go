@@ -1,0 +1,133 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+)
+
+// deploymentSecrets are made once in the life of a deployment: with another look-up key nobody would be found any more.
+type deploymentSecrets struct{ search, lookup [32]byte }
+
+// Deployment returns the name that the vault was created with.
+func (v *Vault) Deployment() string { return v.deployment }
+
+// SearchKey returns the key of tokens that can be compared across subjects.
+func (v *Vault) SearchKey() [32]byte { return v.secrets.search }
+
+// LookupKey returns the key of the hash under which people are found.
+func (v *Vault) LookupKey() [32]byte { return v.secrets.lookup }
+
+const (
+	selectDeployment  = `SELECT name, generation, secrets FROM deployment`
+	insertDeployment  = `INSERT INTO deployment (one, name, generation, secrets, days_kept) VALUES (1, ?, ?, ?, '') ON CONFLICT (one) DO NOTHING`
+	selectGeneration  = `SELECT generation FROM deployment`
+	insertFingerprint = `INSERT INTO key_generations (generation, fingerprint) VALUES (?, ?) ON CONFLICT (generation) DO NOTHING`
+	selectFingerprint = `SELECT generation, fingerprint FROM key_generations ORDER BY generation`
+)
+
+type deploymentRow struct {
+	name       string
+	generation int
+	secrets    []byte
+}
+
+// loadDeployment reads the deployment's row, creates it if there is none, and checks that name and keyring belong to it.
+func (v *Vault) loadDeployment(ctx context.Context) error {
+	row, err := v.readDeployment(ctx)
+	if errors.Is(err, sql.ErrNoRows) {
+		if err := v.createDeployment(ctx); err != nil {
+			return fmt.Errorf("create the deployment's secrets: %w", err)
+		}
+		row, err = v.readDeployment(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("read the deployment: %w", err)
+	}
+	if row.name != v.deployment {
+		return fmt.Errorf("this vault belongs to the deployment %q, not to %q: correct the deployment's name or the vault's address", row.name, v.deployment)
+	}
+	if err := v.checkKeyring(ctx); err != nil {
+		return err
+	}
+	w, err := v.keys.wrapper(ctx, row.generation)
+	if err != nil {
+		return err
+	}
+	defer w.wipe()
+	plain, err := w.unwrap(purposeDeployment, []byte(row.name), row.secrets)
+	if err != nil {
+		return err
+	}
+	defer clear(plain)
+	if len(plain) != 64 {
+		return fmt.Errorf("%w: the deployment's secrets have %d bytes", ErrDamaged, len(plain))
+	}
+	v.secrets = deploymentSecrets{search: [32]byte(plain[:32]), lookup: [32]byte(plain[32:])}
+	v.generation.Store(int64(row.generation))
+	return nil
+}
+
+func (v *Vault) readDeployment(ctx context.Context) (row deploymentRow, err error) {
+	err = v.db.read.QueryRowContext(ctx, selectDeployment).Scan(&row.name, &row.generation, &row.secrets)
+	return row, err
+}
+
+// createDeployment makes the deployment's row. Of processes that do so at once, one wins.
+func (v *Vault) createDeployment(ctx context.Context) error {
+	w, err := v.keys.wrapper(ctx, v.keys.newest())
+	if err != nil {
+		return err
+	}
+	defer w.wipe()
+	plain := make([]byte, 64)
+	defer clear(plain)
+	rand.Read(plain) // never fails
+	secrets := w.wrap(purposeDeployment, []byte(v.deployment), plain)
+	return v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, v.db.query(insertDeployment), v.deployment, w.generation, secrets)
+		if err != nil {
+			return err
+		}
+		if created, err := result.RowsAffected(); err != nil || created == 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, v.db.query(insertFingerprint), w.generation, w.fingerprint())
+		return err
+	})
+}
+
+// checkKeyring compares the keyring with the fingerprints of the generations that may be in use.
+func (v *Vault) checkKeyring(ctx context.Context) error {
+	used, err := v.usedGenerations(ctx)
+	if err != nil {
+		return fmt.Errorf("read the key generations: %w", err)
+	}
+	for _, generation := range used {
+		w, err := v.keys.wrapper(ctx, generation.number)
+		if err != nil {
+			return err
+		}
+		same := bytes.Equal(w.fingerprint(), generation.fingerprint)
+		w.wipe()
+		if !same {
+			return fmt.Errorf("%w: generation %d in the %s is another key; use the keyring that the vault was created with",
+				ErrWrongKeyring, generation.number, v.keys.source)
+		}
+	}
+	return nil
+}
+
+type usedGeneration struct {
+	number      int
+	fingerprint []byte
+}
+
+func (v *Vault) usedGenerations(ctx context.Context) ([]usedGeneration, error) {
+	return collect(ctx, v.db.read, func(rows *sql.Rows, g *usedGeneration) error {
+		return rows.Scan(&g.number, &g.fingerprint)
+	}, selectFingerprint)
+}

@@ -1,0 +1,177 @@
+package vault
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/agentaudit/agentaudit/schemas"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// sqliteReaders bounds the connections that read. WAL lets them read while another process or connection writes.
+const sqliteReaders = 4
+
+// sqlitePragmas: every commit is on disk before it returns (a key must not be lost after content was sealed under it), and deleted bytes are
+// overwritten. A locked database is waited for; the context ends the wait earlier. The cache is in KiB a connection.
+const sqlitePragmas = "_pragma=busy_timeout(15000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)" +
+	"&_pragma=cache_size(-8000)&_pragma=temp_store(MEMORY)"
+
+// sqliteDialect is SQLite with one writing connection in this process; other processes take turns through the file's locks.
+type sqliteDialect struct {
+	path  string
+	write *sql.DB
+}
+
+func openSQLite(ctx context.Context, path string) (*database, error) {
+	if path == "" {
+		return nil, errors.New("the vault's database file has no path")
+	}
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	// Created here, because SQLite would give it the umask's mode; its journal files copy this file's.
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := file.Close(); err != nil {
+		return nil, err
+	}
+	source := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String() + "?" + sqlitePragmas
+	d := &database{}
+	for _, pool := range []struct {
+		db    **sql.DB
+		query string
+		conns int
+	}{
+		{&d.write, "&_txlock=immediate", 1},
+		{&d.read, "&_pragma=query_only(ON)", sqliteReaders},
+		{&d.watch, "&_pragma=query_only(ON)", 1},
+	} {
+		db, err := sql.Open("sqlite", source+pool.query)
+		if err != nil {
+			return nil, errors.Join(err, d.close())
+		}
+		db.SetMaxOpenConns(pool.conns)
+		db.SetMaxIdleConns(pool.conns)
+		*pool.db = db
+	}
+	d.dialect = &sqliteDialect{path: path, write: d.write}
+	return d, nil
+}
+
+func (*sqliteDialect) query(sql string) string { return sql }
+
+func (*sqliteDialect) in(column string) string {
+	return column + " IN (SELECT unhex(value) FROM json_each(?))"
+}
+
+func (*sqliteDialect) set(values [][]byte) any {
+	json := make([]byte, 0, 2+len(values)*67)
+	json = append(json, '[')
+	for i, value := range values {
+		if i > 0 {
+			json = append(json, ',')
+		}
+		json = append(json, '"')
+		json = hex.AppendEncode(json, value)
+		json = append(json, '"')
+	}
+	return string(append(json, ']'))
+}
+
+// forShare is empty: there is one writer at a time, and transactions on the writing connection begin as such.
+func (*sqliteDialect) forShare() string { return "" }
+
+const sqliteInsertSubject = `INSERT INTO subjects (id, lookup, key_id, wrapped, keys, identity) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (lookup) DO NOTHING`
+
+func (*sqliteDialect) insertSubjects(ctx context.Context, tx *sql.Tx, rows []subjectRow) (int64, error) {
+	return eachRow(ctx, tx, sqliteInsertSubject, len(rows), func(i int) []any {
+		r := &rows[i]
+		return []any{r.id[:], r.lookup[:], r.keyID[:], r.wrapped, r.keys, r.identity}
+	})
+}
+
+const sqliteRewrapSubject = `UPDATE subjects SET wrapped = ?, keys = ?, identity = ? WHERE id = ? AND wrapped = ?`
+
+func (*sqliteDialect) rewrapSubjects(ctx context.Context, tx *sql.Tx, generation int, rows []rewrapped) (int64, error) {
+	return eachRow(ctx, tx, sqliteRewrapSubject, len(rows), func(i int) []any {
+		r := &rows[i]
+		return []any{generation, r.keys, r.identity, r.id[:], r.from}
+	})
+}
+
+// eachRow executes one statement n times and adds up the affected rows.
+func eachRow(ctx context.Context, tx *sql.Tx, statement string, n int, args func(i int) []any) (int64, error) {
+	prepared, err := tx.PrepareContext(ctx, statement)
+	if err != nil {
+		return 0, err
+	}
+	defer prepared.Close()
+	var total int64
+	for i := range n {
+		result, err := prepared.ExecContext(ctx, args(i)...)
+		if err != nil {
+			return total, err
+		}
+		affected, err := result.RowsAffected()
+		if err != nil {
+			return total, err
+		}
+		total += affected
+	}
+	return total, nil
+}
+
+func (s *sqliteDialect) lockMigrations(ctx context.Context) (func() error, error) {
+	return lockFile(ctx, s.path+".lock")
+}
+
+func (*sqliteDialect) migrations() (goose.Dialect, fs.FS, error) {
+	files, err := schemas.VaultSQLite()
+	return goose.DialectSQLite3, files, err
+}
+
+// erase moves the journal into the database, where secure_delete has overwritten what was deleted, and truncates it.
+func (s *sqliteDialect) erase(ctx context.Context) error {
+	var busy, logPages, movedPages int
+	if err := s.write.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &logPages, &movedPages); err != nil {
+		return err
+	}
+	if busy != 0 {
+		return fmt.Errorf("%w: the journal could not be truncated because another connection reads from it", ErrUnavailable)
+	}
+	return nil
+}
+
+func (*sqliteDialect) unavailable(err error) bool {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,
+		sqlite3.SQLITE_INTERRUPT:
+		return true
+	}
+	return false
+}
+
+func (*sqliteDialect) conflict(err error) bool {
+	return sqliteCode(err) == sqlite3.SQLITE_BUSY
+}
+
+// sqliteCode returns the primary result code in err, or 0.
+func sqliteCode(err error) int {
+	var failure *sqlite.Error
+	if errors.As(err, &failure) {
+		return failure.Code() & 0xff
+	}
+	return 0
+}
