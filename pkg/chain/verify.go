@@ -34,6 +34,9 @@ func NewVerifierAt(head Head) *Verifier { return &Verifier{head: head, hasher: N
 // Head returns the head that the entries checked so far make.
 func (v *Verifier) Head() Head { return v.head }
 
+// Kind returns the kind of the entry that was checked last.
+func (v *Verifier) Kind() Kind { return v.header.Kind }
+
 // Check checks the next entry of the log: its hash, its link, its place, and the rules that tie it to the entries before. seq and leaf are what
 // stands beside the entry in the store. A bad entry gives a *Fault; after the first one the verifier stays at the last good entry and repeats the
 // fault, because nothing behind a fault can be vouched for.
