@@ -1,6 +1,8 @@
 package store
 
 import (
+	"strconv"
+
 	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/events"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
@@ -41,4 +43,21 @@ type Row struct {
 	Findings         []string
 	Threat           Threat
 	PublicAttributes bool // whether the event's attributes may stand in their column (field policy)
+}
+
+// String returns the threat as it stands in entries and in SQL.
+func (t Threat) String() string {
+	switch t {
+	case ThreatNone:
+		return "none"
+	case ThreatLow:
+		return "low"
+	case ThreatMedium:
+		return "medium"
+	case ThreatHigh:
+		return "high"
+	case ThreatCritical:
+		return "critical"
+	}
+	return "threat " + strconv.Itoa(int(t))
 }

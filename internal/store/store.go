@@ -2,17 +2,23 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
-	"time"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
 
-	"github.com/agentaudit/agentaudit/pkg/chain"
-	"github.com/agentaudit/agentaudit/pkg/gdpr"
+	"github.com/ClickHouse/ch-go/proto"
 )
 
 // Store reads and extends the tables of one ClickHouse database. It is safe for concurrent use.
 type Store struct {
-	cfg Config
+	cfg        Config
+	events     string // the table's name as it stands in SQL
+	transport  *http.Transport
+	servers    []*server
+	nextServer atomic.Uint32 // where openSession begins
 }
 
 // Open checks cfg and that a server answers. It creates nothing; see Migrate.
@@ -20,71 +26,93 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	return &Store{cfg: cfg}, nil
+	transport, err := newTransport(cfg)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: cfg, events: cfg.Database + ".events", transport: transport}
+	for _, address := range cfg.Addresses {
+		base, err := url.Parse(address)
+		if err != nil {
+			return nil, errors.New("clickhouse addresses: not an address") // Validate has parsed it
+		}
+		s.servers = append(s.servers, &server{base: base, client: &http.Client{Transport: transport}, user: cfg.User, secret: cfg.Password})
+	}
+	if err := s.Ping(ctx); err != nil {
+		s.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
 // Close gives up idle connections.
-func (s *Store) Close() error { return nil }
+func (s *Store) Close() error {
+	s.transport.CloseIdleConnections()
+	return nil
+}
 
-// Migrate creates the database and brings its tables up to date. Any number of
-// processes may do so at once.
-func (s *Store) Migrate(ctx context.Context) error { return nil }
+// Ping asks whether a server answers queries and takes our password.
+func (s *Store) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	return s.read(ctx, func(at *server) error {
+		var one proto.ColUInt8
+		return at.readNative(ctx, "SELECT 1 AS one FORMAT Native", params{}, proto.Results{{Name: "one", Data: &one}}, func(int) error { return nil })
+	})
+}
 
-// AssertFence checks everything that "one writer a log" rests on. The error names
-// each condition that does not hold and what to change.
-func (s *Store) AssertFence(ctx context.Context) error { return nil }
+// read calls step with the first server that can be reached.
+func (s *Store) read(ctx context.Context, step func(*server) error) error {
+	var failures []error
+	for _, at := range s.servers {
+		err := step(at)
+		if err == nil || !notSent(err) || ctx.Err() != nil {
+			return err
+		}
+		failures = append(failures, err)
+	}
+	return fmt.Errorf("no clickhouse server can be reached: %w", errors.Join(failures...))
+}
+
+// readParams are the settings of our own queries.
+func (s *Store) readParams() params {
+	return params{"max_execution_time": strconv.Itoa(int(s.cfg.QueryTimeout.Seconds()))}
+}
+
+// catchUp makes a replica fetch all that other replicas have acknowledged, so that a
+// head read from it is the log's head.
+func (s *Store) catchUp(ctx context.Context, at *server, p params) error {
+	if s.cfg.Cluster == "" {
+		return nil
+	}
+	resp, err := at.ask(ctx, "SYSTEM SYNC REPLICA "+s.events+" LIGHTWEIGHT", p)
+	if err != nil {
+		return fmt.Errorf("wait for replica: %w", err)
+	}
+	return resp.Body.Close()
+}
 
 // InsertsInFlight counts the inserts into log that any server of the store is working on.
-func (s *Store) InsertsInFlight(ctx context.Context, log string) (int, error) { return 0, nil }
-
-// Head returns the head of log: the zero Head with the log's name if it has no entry,
-// a *chain.Fault if its last entry is damaged or stands there twice.
-func (s *Store) Head(ctx context.Context, log string) (chain.Head, error) { return chain.Head{}, nil }
-
-// Heads returns the heads of all logs, ordered by name. A log whose last entry is
-// damaged ends it with a *chain.Fault.
-func (s *Store) Heads(ctx context.Context) ([]chain.Head, error) { return nil, nil }
-
-// EntryAt returns one entry; ErrNotFound if there is none, a *chain.Fault if it does
-// not have the leaf hash beside it or stands there twice.
-func (s *Store) EntryAt(ctx context.Context, log string, seq uint64) ([]byte, error) { return nil, nil }
-
-// Scan calls fn with the entries of log from seq from on, ordered, as they are stored:
-// doubles and gaps show. entry is valid until fn returns. An error of fn ends the scan
-// and is returned as it is.
-func (s *Store) Scan(ctx context.Context, log string, from uint64, fn func(seq uint64, entry []byte, leaf chain.Hash) error) error {
-	return nil
+func (s *Store) InsertsInFlight(ctx context.Context, log string) (int, error) {
+	processes := "system.processes"
+	if s.cfg.Cluster != "" {
+		processes = "clusterAllReplicas('" + s.cfg.Cluster + "', system.processes)"
+	}
+	// The embedded engine writes a mark of its own before ours.
+	sql := "SELECT count() AS inserts FROM " + processes + " WHERE endsWith(Settings['log_comment'], {comment:String}) FORMAT Native"
+	var inserts proto.ColUInt64
+	err := s.read(ctx, func(at *server) error {
+		p := s.readParams().with(params{"param_comment": s.insertComment(log)})
+		return at.readNative(ctx, sql, p, proto.Results{{Name: "inserts", Data: &inserts}}, func(int) error { return nil })
+	})
+	if err != nil {
+		return 0, fmt.Errorf("look for running inserts into %s: %w", log, err)
+	}
+	return int(inserts.Row(0)), nil
 }
 
-// ScanDeep is Scan with all columns.
-func (s *Store) ScanDeep(ctx context.Context, log string, from uint64, fn func(*Stored) error) error {
-	return nil
-}
-
-// Query runs one read-only statement and writes its result in the given ClickHouse
-// format (TabSeparated, JSONEachRow, PrettyCompact …) to w.
-func (s *Store) Query(ctx context.Context, sql, format string, w io.Writer) error {
-	return fmt.Errorf("not ready")
-}
-
-// FindEvents returns the entries that match the filter, ordered by time.
-func (s *Store) FindEvents(ctx context.Context, f Filter) ([]Found, error) { return nil, nil }
-
-// Filter selects entries. Zero fields do not restrict.
-type Filter struct {
-	Tenant        string
-	Subjects      []gdpr.SubjectID // who acted
-	DataSubjects  []gdpr.SubjectID // whose data was touched; with Subjects: either
-	SessionTokens []string         // as they stand in the column session_id
-	Since, Until  time.Time        // of the event's time, Until excluded
-	Type          string
-	Limit         int // at most this many, the earliest; 1 to MaxFound
-}
-
-// Found is one entry with its ciphertext (nil if it has no content).
-type Found struct {
-	Log     string
-	Seq     uint64
-	Entry   []byte
-	Content []byte
+// Quiet reports that no server is working on an insert into log.
+func (s *Store) Quiet(ctx context.Context, log string) (bool, error) {
+	n, err := s.InsertsInFlight(ctx, log)
+	return err == nil && n == 0, err
 }

@@ -1,0 +1,182 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"strconv"
+
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// headReader reads single entries with their leaves. It belongs to one goroutine.
+type headReader struct {
+	log    proto.ColStr
+	seq    proto.ColUInt64
+	entry  proto.ColStr
+	leaf   proto.ColFixedStr32
+	hasher *chain.Hasher
+	got    []storedEntry
+}
+
+type storedEntry struct {
+	log   string
+	seq   uint64
+	entry []byte
+	leaf  chain.Hash
+}
+
+func newHeadReader() headReader { return headReader{hasher: chain.NewHasher()} }
+
+const entryColumns = "SELECT CAST(log, 'String') AS log_name, seq, entry, leaf_hash FROM "
+
+// headQuery finds the highest seq first, which reads one column, and then its entry.
+// from prunes all that lies below by the primary key. More than one row is a double.
+func headQuery(events string) string {
+	return entryColumns + events + " WHERE log = {log:String} AND seq = " +
+		"(SELECT max(seq) FROM " + events + " WHERE log = {log:String} AND seq >= {from:UInt64}) LIMIT 2 FORMAT Native"
+}
+
+func entryQuery(events string) string {
+	return entryColumns + events + " WHERE log = {log:String} AND seq = {seq:UInt64} LIMIT 2 FORMAT Native"
+}
+
+func headsQuery(events string) string {
+	return entryColumns + events + " WHERE (log, seq) IN (SELECT log, max(seq) FROM " + events + " GROUP BY log) FORMAT Native"
+}
+
+// head returns the head of log. known is a size that the log is known to have had.
+func (r *headReader) head(ctx context.Context, s *Store, at *server, p params, log string, known uint64) (chain.Head, error) {
+	for {
+		from := max(known, 1) - 1
+		q := p.with(params{"param_log": log, "param_from": strconv.FormatUint(from, 10)})
+		if err := r.read(ctx, at, headQuery(s.events), q); err != nil {
+			return chain.Head{}, err
+		}
+		switch {
+		case len(r.got) > 0:
+			return r.only()
+		case known == 0:
+			return chain.EmptyHead(log), nil
+		}
+		known = 0 // the table has gone back: say how far
+	}
+}
+
+// entryAt returns one entry and its recomputed leaf hash.
+func (r *headReader) entryAt(ctx context.Context, s *Store, at *server, p params, log string, seq uint64) ([]byte, chain.Hash, error) {
+	q := p.with(params{"param_log": log, "param_seq": strconv.FormatUint(seq, 10)})
+	if err := r.read(ctx, at, entryQuery(s.events), q); err != nil {
+		return nil, chain.Hash{}, err
+	}
+	if len(r.got) == 0 {
+		return nil, chain.Hash{}, fmt.Errorf("%s at seq %d: %w", log, seq, ErrNotFound)
+	}
+	if err := r.check(); err != nil {
+		return nil, chain.Hash{}, err
+	}
+	return r.got[0].entry, r.got[0].leaf, nil
+}
+
+func (r *headReader) read(ctx context.Context, at *server, sql string, p params) error {
+	r.got = r.got[:0]
+	columns := proto.Results{
+		{Name: "log_name", Data: &r.log}, {Name: "seq", Data: &r.seq},
+		{Name: "entry", Data: &r.entry}, {Name: "leaf_hash", Data: &r.leaf},
+	}
+	return at.readNative(ctx, sql, p, columns, func(rows int) error {
+		for i := range rows {
+			entry := append([]byte(nil), r.entry.RowBytes(i)...)
+			r.got = append(r.got, storedEntry{r.log.Row(i), r.seq.Row(i), entry, r.leaf.Row(i)})
+		}
+		return nil
+	})
+}
+
+// check tells whether got[0] can be trusted as far as it goes: it stands there once,
+// with its own hash beside it.
+func (r *headReader) check() error {
+	e := r.got[0]
+	if len(r.got) > 1 {
+		return &chain.Fault{Log: e.log, Seq: e.seq, Reason: "stored more than once"}
+	}
+	if r.hasher.Leaf(e.entry) != e.leaf {
+		return &chain.Fault{Log: e.log, Seq: e.seq, Reason: "leaf hash beside it is not that of the entry"}
+	}
+	return nil
+}
+
+// only returns the head that the one entry read makes.
+func (r *headReader) only() (chain.Head, error) {
+	if err := r.check(); err != nil {
+		return chain.Head{}, err
+	}
+	e := r.got[0]
+	head, err := chain.HeadOf(e.entry)
+	if err != nil {
+		return chain.Head{}, &chain.Fault{Log: e.log, Seq: e.seq, Reason: err.Error()}
+	}
+	if head.Log != e.log || head.Size != e.seq+1 {
+		return chain.Head{}, &chain.Fault{Log: e.log, Seq: e.seq, Reason: "the entry says another log or seq"}
+	}
+	return head, nil
+}
+
+// Head returns the head of log: the empty head if it has no entry, a *chain.Fault if
+// its last entry is damaged or stands there twice.
+func (s *Store) Head(ctx context.Context, log string) (head chain.Head, err error) {
+	reader := newHeadReader()
+	err = s.read(ctx, func(at *server) error {
+		head, err = reader.head(ctx, s, at, s.readParams(), log, 0)
+		return err
+	})
+	if err != nil {
+		return chain.Head{}, fmt.Errorf("read head of %s: %w", log, err)
+	}
+	return head, nil
+}
+
+// Heads returns the heads of all logs, ordered by name. A log whose last entry is
+// damaged or stands there twice makes it fail with a *chain.Fault.
+func (s *Store) Heads(ctx context.Context) ([]chain.Head, error) {
+	reader := newHeadReader()
+	err := s.read(ctx, func(at *server) error {
+		return reader.read(ctx, at, headsQuery(s.events), s.readParams())
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read heads: %w", err)
+	}
+	all := reader.got
+	sort.Slice(all, func(i, j int) bool { return all[i].log < all[j].log })
+	heads := make([]chain.Head, 0, len(all))
+	for len(all) > 0 {
+		same := 1
+		for same < len(all) && all[same].log == all[0].log {
+			same++
+		}
+		reader.got = all[:same]
+		head, err := reader.only()
+		if err != nil {
+			return nil, fmt.Errorf("read heads: %w", err)
+		}
+		heads = append(heads, head)
+		all = all[same:]
+	}
+	return heads, nil
+}
+
+// EntryAt returns one entry; ErrNotFound if there is none, a *chain.Fault if it does
+// not have the leaf hash beside it or stands there twice.
+func (s *Store) EntryAt(ctx context.Context, log string, seq uint64) (entry []byte, err error) {
+	reader := newHeadReader()
+	err = s.read(ctx, func(at *server) error {
+		entry, _, err = reader.entryAt(ctx, s, at, s.readParams(), log, seq)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read entry: %w", err)
+	}
+	return entry, nil
+}

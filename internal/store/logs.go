@@ -1,0 +1,46 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/ClickHouse/ch-go/proto"
+)
+
+// Logs returns the names of all logs that have an entry, ordered.
+func (s *Store) Logs(ctx context.Context) ([]string, error) {
+	logs, err := s.names(ctx, "SELECT DISTINCT toString(log) AS name FROM "+s.events+" ORDER BY name FORMAT Native")
+	if err != nil {
+		return nil, fmt.Errorf("list logs: %w", err)
+	}
+	return logs, nil
+}
+
+// maxTenants bounds what Tenants returns.
+const maxTenants = 100_000
+
+// Tenants returns the names of all tenants that have an event, ordered; at most 100,000.
+func (s *Store) Tenants(ctx context.Context) ([]string, error) {
+	tenants, err := s.names(ctx, "SELECT DISTINCT toString(tenant) AS name FROM "+s.events+" WHERE tenant != '' ORDER BY name LIMIT "+strconv.Itoa(maxTenants)+" FORMAT Native")
+	if err != nil {
+		return nil, fmt.Errorf("list tenants: %w", err)
+	}
+	return tenants, nil
+}
+
+// names reads the column `name`.
+func (s *Store) names(ctx context.Context, sql string) ([]string, error) {
+	var all []string
+	err := s.read(ctx, func(at *server) error {
+		var column proto.ColStr
+		all = all[:0]
+		return at.readNative(ctx, sql, s.readParams(), proto.Results{{Name: "name", Data: &column}}, func(rows int) error {
+			for i := range rows {
+				all = append(all, column.Row(i))
+			}
+			return nil
+		})
+	})
+	return all, err
+}
