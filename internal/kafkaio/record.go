@@ -31,11 +31,12 @@ type Batch struct {
 	Next          int64    // where to continue after this batch
 	HighWatermark int64    // the offset after the last record that consumers may read; minus Next it is the lag
 
-	response *response    // what Records alias; nil if they alias plain only
-	plain    []byte       // unpacked records
-	headers  []Header     // what Records[i].Headers are cut from
+	response *response     // what Records alias; nil if they alias plain only
+	plain    []byte        // unpacked records
+	headers  []Header      // what Records[i].Headers are cut from
 	pool     chan<- *Batch // where Release puts it
-	held     atomic.Bool  // delivered and not yet released
+	keep     int           // larger memory is not reused
+	held     atomic.Bool   // delivered and not yet released
 }
 
 // Release gives the batch's memory back: its records must not be used any more. Releasing twice is harmless.

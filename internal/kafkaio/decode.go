@@ -1,0 +1,284 @@
+package kafkaio
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// maxBatchRecords bounds what a Batch takes beside the records' bytes: about 100 bytes each.
+const maxBatchRecords = 32 << 10
+
+// firstPlainBytes is what a Batch first takes for unpacked records; it grows with the traffic.
+const firstPlainBytes = 64 << 10
+
+// holeError: the log goes on later than it should. Kafka numbers records without holes except where a topic is compacted; a damaged base
+// offset, which the checksum does not cover, looks the same. The follower fetches again to tell them apart.
+type holeError struct{ wanted, found int64 }
+
+func (e *holeError) Error() string {
+	return fmt.Sprintf("the log goes on at offset %d instead of %d", e.found, e.wanted)
+}
+
+// decoder turns the record set of one answer into Batches of bounded size. Records of a batch that is not compressed alias the answer;
+// others are unpacked piece by piece. Compared with kafka-go's own decoding it
+//
+//   - believes no count and no length before the checksum, and allocates nothing that a producer chose;
+//   - refuses a batch that breaks off or has other records than it says, instead of delivering its beginning;
+//   - knows the last offset of a batch, also where compaction removed its last records, so it never guesses where to go on;
+//   - uses the time that the broker set where the topic says so.
+//
+// One goroutine may use it.
+type decoder struct {
+	maxPlain int // bytes that a Batch may hold unpacked
+
+	unpack   unpacker
+	response *response
+	rest     []byte // batches not begun
+	next     int64  // the offset to deliver next
+	hole     int64  // a batch may begin here although next is smaller
+
+	open  bool        // a batch is under way:
+	batch batchHeader // its header
+	left  int32       // its records not read yet
+	last  int64       // offset of its record read last
+	plain []byte      // not compressed: its bytes not read yet
+	pack  io.Reader   // compressed: its stream
+	carry []byte      // compressed: unpacked bytes that did not fit into the last Batch
+}
+
+// start begins with the record set of an answer, which must stay as it is until the decoder is done or starts again.
+func (d *decoder) start(r *response, records []byte, next int64) {
+	d.response, d.rest, d.next = r, records, next
+	d.open, d.carry = false, d.carry[:0]
+}
+
+// done says that nothing is left of the answer.
+func (d *decoder) done() bool { return !d.open && len(d.rest) == 0 }
+
+// fill appends records to b until it is full or nothing is left, and sets b.Next. After an error b holds what came before the bad place,
+// and the rest of the answer is given up.
+func (d *decoder) fill(b *Batch) error {
+	err := d.read(b)
+	if err != nil {
+		d.open, d.rest = false, nil
+	}
+	b.Next = d.next
+	return err
+}
+
+func (d *decoder) read(b *Batch) error {
+	for {
+		if !d.open {
+			if len(d.rest) == 0 {
+				return nil
+			}
+			switch err := d.openBatch(); {
+			case errors.Is(err, errPartial) && len(b.Records) > 0:
+				d.rest = nil
+				return nil
+			case err != nil:
+				return err
+			case !d.open:
+				continue
+			}
+		}
+		full, err := d.readBatch(b)
+		if err != nil || full {
+			return err
+		}
+		d.open = false
+		d.next = max(d.next, d.batch.last+1)
+	}
+}
+
+// openBatch checks the next batch and opens it, unless nothing in it is to be delivered.
+func (d *decoder) openBatch() error {
+	rest, err := parseBatch(d.rest, &d.batch)
+	if err != nil {
+		return err
+	}
+	h := &d.batch
+	if h.base > d.next && h.base != d.hole {
+		return &holeError{d.next, h.base}
+	}
+	d.rest = rest
+	if h.last < d.next {
+		return nil // before the wanted offset
+	}
+	if h.control() {
+		d.next = h.last + 1 // a transaction's marker: an offset, but no record
+		return nil
+	}
+	d.open, d.left, d.last = true, h.count, h.base-1
+	d.plain, d.pack, d.carry = nil, nil, d.carry[:0]
+	if h.codec() == codecNone {
+		d.plain = h.body
+		return nil
+	}
+	if h.count == 0 {
+		return nil
+	}
+	if d.pack, err = d.unpack.open(h.codec(), h.body); err != nil {
+		return bad("it does not unpack: %v", err)
+	}
+	return nil
+}
+
+// readBatch reads records of the batch under way. full: there is no room for more of them.
+func (d *decoder) readBatch(b *Batch) (full bool, err error) {
+	if d.pack != nil {
+		return d.readPacked(b)
+	}
+	if d.left > 0 && b.response == nil {
+		b.response = d.response.hold()
+	}
+	for d.left > 0 {
+		if len(b.Records) == maxBatchRecords {
+			return true, nil
+		}
+		length, n, err := recordLength(d.plain)
+		if err != nil {
+			return false, err
+		}
+		if length > len(d.plain)-n {
+			return false, errShort
+		}
+		if err := d.record(b, d.plain[n:n+length], length); err != nil {
+			return false, err
+		}
+		d.plain = d.plain[n+length:]
+	}
+	if len(d.plain) != 0 {
+		return false, bad("%d bytes follow its last record", len(d.plain))
+	}
+	return false, nil
+}
+
+// readPacked unpacks into b.plain. A record that does not fit any more is carried into the next Batch.
+func (d *decoder) readPacked(b *Batch) (full bool, err error) {
+	at := len(b.plain) // what is before it belongs to records
+	b.plain = append(b.plain, d.carry...)
+	d.carry = d.carry[:0]
+	ended := false
+	for d.left > 0 {
+		length, n, err := recordLength(b.plain[at:])
+		whole := min(length, MaxRecordBytes)
+		switch {
+		case err != nil && !errors.Is(err, errShort):
+			return false, err
+		case err == nil && len(b.plain)-at-n >= whole:
+			if len(b.Records) == maxBatchRecords {
+				return d.keep(b, at), nil
+			}
+			if err := d.record(b, b.plain[at+n:at+n+whole], length); err != nil {
+				return false, err
+			}
+			at += n + whole
+			if whole < length {
+				if err := d.skip(b, at, length-whole); err != nil {
+					return false, err
+				}
+			}
+			continue
+		case ended:
+			return false, errShort
+		}
+		// More bytes are needed. What records alias stays where it is.
+		if len(b.plain) == cap(b.plain) {
+			switch {
+			case cap(b.plain) < d.maxPlain:
+				at = b.moveTail(at, max(min(2*cap(b.plain), d.maxPlain), firstPlainBytes))
+			case at > 0 && len(b.Records) > 0:
+				return d.keep(b, at), nil
+			case at > 0:
+				b.plain = b.plain[:copy(b.plain, b.plain[at:])]
+				at = 0
+			default:
+				at = b.moveTail(at, MaxRecordBytes+64)
+			}
+			continue
+		}
+		m, err := io.ReadFull(d.pack, b.plain[len(b.plain):cap(b.plain)])
+		b.plain = b.plain[:len(b.plain)+m]
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			ended = true
+		case err != nil:
+			return false, bad("it does not unpack: %v", err)
+		}
+	}
+	more := len(b.plain) > at
+	b.plain = b.plain[:at]
+	if !more && !ended {
+		var one [1]byte
+		m, err := io.ReadFull(d.pack, one[:])
+		if err != nil && err != io.EOF {
+			return false, bad("it does not unpack: %v", err)
+		}
+		more = m > 0
+	}
+	if more {
+		return false, bad("bytes follow its last record")
+	}
+	return false, nil
+}
+
+// moveTail makes room in new memory, to which it copies what is not decoded yet.
+func (b *Batch) moveTail(at, size int) (newAt int) {
+	tail := b.plain[at:]
+	b.plain = make([]byte, len(tail), max(size, 2*len(tail)))
+	copy(b.plain, tail)
+	return 0
+}
+
+// keep carries what is unpacked but not read into the next Batch.
+func (d *decoder) keep(b *Batch, at int) (full bool) {
+	d.carry = append(d.carry[:0], b.plain[at:]...)
+	b.plain = b.plain[:at]
+	return true
+}
+
+// skip drops n bytes of the stream, of which some may be unpacked already.
+func (d *decoder) skip(b *Batch, at, n int) error {
+	have := min(n, len(b.plain)-at)
+	b.plain = append(b.plain[:at], b.plain[at+have:]...)
+	if m, err := io.CopyN(io.Discard, d.pack, int64(n-have)); err != nil {
+		if err == io.EOF {
+			return errShort
+		}
+		return bad("it does not unpack after %d bytes: %v", m, err)
+	}
+	return nil
+}
+
+// record delivers one record, or drops it if it is before the wanted offset. body is its beginning if it is longer than MaxRecordBytes.
+func (d *decoder) record(b *Batch, body []byte, length int) (err error) {
+	n := len(b.Records)
+	if n < cap(b.Records) {
+		b.Records = b.Records[:n+1]
+	} else {
+		b.Records = append(b.Records, Record{})
+	}
+	r := &b.Records[n]
+	if length > MaxRecordBytes {
+		err = parseCut(body[:MaxRecordBytes], length, &d.batch, r)
+	} else {
+		b.headers, err = parseRecord(body, &d.batch, r, b.headers)
+	}
+	if err == nil && (r.Offset <= d.last || r.Offset > d.batch.last) {
+		err = bad("a record has offset %d after %d, in a batch that ends at %d", r.Offset, d.last, d.batch.last)
+	}
+	if err != nil {
+		b.Records = b.Records[:n]
+		return err
+	}
+	d.left--
+	d.last = r.Offset
+	if r.Offset < d.next {
+		b.Records = b.Records[:n]
+		return nil
+	}
+	d.next = r.Offset + 1
+	return nil
+}
