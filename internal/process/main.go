@@ -46,19 +46,19 @@ type Base struct {
 // Process is a built process.
 type Process struct {
 	Run     func(ctx context.Context) error // returns after its last goroutine; nil when ctx ended
-	Close   func()                          // after Run; may be nil
+	Close   func() error                    // after Run; may be nil
 	Checks  []telemetry.Check               // of /readyz
 	Handler http.Handler                    // what it serves besides; may be nil
 }
 
 // Main is the main function of a long-running process: it reads the configuration, builds and runs the process
 // until SIGINT or SIGTERM, and returns the exit code. Errors are one line on stderr.
-func Main(spec Spec, args, environ []string, stderr io.Writer) int {
+func Main(spec Spec, args, environ []string, stdout, stderr io.Writer) int {
 	var flags struct {
 		Flags
 		Version kong.VersionFlag `help:"Print the version and end."`
 	}
-	code, done := Parse(spec.Name, spec.Help, &flags, args, stderr)
+	code, done := Parse(spec.Name, spec.Help, &flags, args, stdout, stderr)
 	if done {
 		return code
 	}
@@ -85,7 +85,7 @@ func Main(spec Spec, args, environ []string, stderr io.Writer) int {
 	return ExitGood
 }
 
-func run(ctx context.Context, spec Spec, base Base) error {
+func run(ctx context.Context, spec Spec, base Base) (err error) {
 	process, err := spec.Build(ctx, base)
 	if err != nil {
 		if ctx.Err() != nil {
@@ -94,7 +94,7 @@ func run(ctx context.Context, spec Spec, base Base) error {
 		return fmt.Errorf("start: %w", err)
 	}
 	if process.Close != nil {
-		defer process.Close()
+		defer func() { err = errors.Join(err, process.Close()) }()
 	}
 	server := telemetry.NewServer(
 		telemetry.ServerConfig{

@@ -12,21 +12,22 @@ import (
 
 // Parse reads args into flags. It returns done = true, and the exit code, when there is nothing left to do: help
 // or the version was printed, or the arguments were wrong.
-func Parse(name, help string, flags any, args []string, stderr io.Writer) (code int, done bool) {
-	_, code, done = ParseCommand(name, help, flags, args, stderr)
+func Parse(name, help string, flags any, args []string, stdout, stderr io.Writer) (code int, done bool) {
+	_, code, done = ParseCommand(name, help, flags, args, stdout, stderr)
 	return code, done
 }
 
 // ParseCommand is Parse for programs with several commands.
-func ParseCommand(name, help string, flags any, args []string, stderr io.Writer, options ...kong.Option) (parsed *kong.Context, code int, done bool) {
+func ParseCommand(name, help string, flags any, args []string, stdout, stderr io.Writer) (parsed *kong.Context, code int, done bool) {
 	exited := false
-	parser, err := kong.New(flags, append([]kong.Option{
+	parser, err := kong.New(flags,
 		kong.Name(name),
 		kong.Description(help),
+		kong.Writers(stdout, stderr),
 		kong.Exit(func(exit int) { exited, code = true, exit }),
 		kong.Vars{"version": telemetry.ReadBuild().Version},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-	}, options...)...)
+	)
 	if err != nil {
 		return nil, Fail(stderr, name, err), true
 	}

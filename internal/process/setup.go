@@ -2,6 +2,7 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/agentaudit/agentaudit/internal/config"
@@ -10,35 +11,29 @@ import (
 
 // Setup makes what the processes expect to find: the vault's and ClickHouse's tables, up to date, and the topics.
 // What is there already is left as it is, so it may run any number of times, also while processes run.
-func Setup(ctx context.Context, c config.Config, deps kafkaio.Deps) error {
-	vault, err := OpenVault(ctx, c)
+func Setup(ctx context.Context, c config.Config, deps kafkaio.Deps) (err error) {
+	systems, err := Open(ctx, c, deps) // opening the vault brings its tables up to date
 	if err != nil {
 		return err
 	}
-	if err := vault.Close(); err != nil {
-		return fmt.Errorf("close the vault: %w", err)
-	}
-
-	store, err := OpenStore(ctx, c)
-	if err != nil {
-		return err
-	}
-	if err := store.Migrate(ctx); err != nil {
-		_ = store.Close() // the reason for failing is the one to report
+	defer func() { err = errors.Join(err, systems.Close()) }()
+	if err := systems.Store.Migrate(ctx); err != nil {
 		return fmt.Errorf("bring ClickHouse's tables up to date: %w", err)
 	}
-	if err := store.Close(); err != nil {
-		return fmt.Errorf("close the store: %w", err)
-	}
-
-	kafka, err := OpenKafka(c, deps)
-	if err != nil {
-		return err
-	}
-	defer kafka.Close()
-	return kafka.EnsureTopics(ctx, []kafkaio.TopicSpec{
-		{Name: c.Ingest.Topics.Events, Partitions: c.Kafka.Partitions, ReplicationFactor: c.Kafka.ReplicationFactor},
+	err = systems.Kafka.EnsureTopics(ctx, []kafkaio.TopicSpec{
+		{Name: c.Ingest.Topics.Events, Partitions: c.Kafka.Partitions, ReplicationFactor: c.Kafka.ReplicationFactor, Configs: topicConfigs()},
 		// One partition: our own processes write little, and what they write is read in order.
-		{Name: c.Ingest.Topics.System, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor},
+		{Name: c.Ingest.Topics.System, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor, Configs: topicConfigs()},
 	})
+	if err != nil {
+		return fmt.Errorf("make the topics: %w", err)
+	}
+	return nil
+}
+
+// topicConfigs are the settings of topics that we make. Kafka's default for the size of a message leaves no room for a
+// record of 1 MiB and what is around it; records beyond what we accept are to arrive all the same, to be sealed as
+// rejected.
+func topicConfigs() map[string]string {
+	return map[string]string{"max.message.bytes": "4194304"}
 }

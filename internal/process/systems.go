@@ -2,15 +2,59 @@ package process
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
 
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/ledger"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
 )
+
+// Systems are the three that a deployment stands on.
+type Systems struct {
+	Vault *vault.Vault
+	Store *store.Store
+	Kafka *kafkaio.Client
+}
+
+// Open opens the vault and the store, and makes a Kafka client, which connects when it is used.
+func Open(ctx context.Context, c config.Config, deps kafkaio.Deps) (_ *Systems, err error) {
+	s := &Systems{}
+	defer func() {
+		if err != nil {
+			_ = s.Close() // the reason for failing is the one to report
+		}
+	}()
+	if s.Vault, err = OpenVault(ctx, c); err != nil {
+		return nil, err
+	}
+	if s.Store, err = OpenStore(ctx, c); err != nil {
+		return nil, err
+	}
+	if s.Kafka, err = OpenKafka(c, deps); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Close closes what is open, in reverse order.
+func (s *Systems) Close() error {
+	var errs []error
+	if s.Kafka != nil {
+		s.Kafka.Close()
+	}
+	if s.Store != nil {
+		errs = append(errs, s.Store.Close())
+	}
+	if s.Vault != nil {
+		errs = append(errs, s.Vault.Close())
+	}
+	return errors.Join(errs...)
+}
 
 // OpenStore opens ClickHouse as c says.
 func OpenStore(ctx context.Context, c config.Config) (*store.Store, error) {
@@ -71,6 +115,14 @@ func OpenKafka(c config.Config, deps kafkaio.Deps) (*kafkaio.Client, error) {
 		Password:     c.Kafka.SASL.Password.Reveal(),
 	}
 	return kafkaio.New(cfg, deps)
+}
+
+// LedgerConfig returns the bounds on time of those who extend logs.
+func LedgerConfig(c config.Config) ledger.Config {
+	cfg := ledger.DefaultConfig()
+	cfg.InsertTimeout = c.ClickHouse.InsertTimeout
+	cfg.MaxExecution = c.ClickHouse.MaxExecution
+	return cfg
 }
 
 // secret returns the value that the environment gave, or the content of the file without its last line break.

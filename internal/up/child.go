@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
 	"time"
+
+	handover "github.com/agentaudit/agentaudit/internal/child"
+	"github.com/agentaudit/agentaudit/internal/process"
 )
 
 // program is one of the programs that up runs.
@@ -15,6 +19,7 @@ type program struct {
 	name  string // as in endpoints.json
 	path  string
 	args  []string
+	stdin any                             // the configuration of an engine, see package child; nil: it reads none
 	ready func(ctx context.Context) error // nil as soon as it does its work
 }
 
@@ -24,6 +29,9 @@ const (
 	restartMax = 10 * time.Second
 	steadyTime = 30 * time.Second
 )
+
+// maxFirstTries is how often a child may end with an error before it was ever ready.
+const maxFirstTries = 3
 
 // readyEvery is how often a starting child is asked whether it is ready.
 const readyEvery = 50 * time.Millisecond
@@ -47,6 +55,7 @@ type child struct {
 	mu       sync.Mutex
 	cmd      *exec.Cmd // the running process; nil between two
 	stopping bool      // no further start
+	wasReady bool
 }
 
 // start begins to supervise.
@@ -57,9 +66,9 @@ func (c *child) start() {
 func (c *child) supervise() {
 	defer close(c.ended)
 	pause := restartMin
-	for {
+	for try := 1; ; try++ {
 		began := time.Now()
-		cmd, err := c.launch()
+		cmd, release, err := c.launch()
 		if err != nil {
 			c.end = err
 			return
@@ -68,10 +77,13 @@ func (c *child) supervise() {
 			return // stopped meanwhile
 		}
 		err = cmd.Wait()
-		if c.forget() {
+		release()
+		stopping, wasReady := c.forget()
+		if stopping {
 			return
 		}
-		if cmd.ProcessState.ExitCode() == 2 {
+		code := cmd.ProcessState.ExitCode()
+		if code == process.ExitFailed || (code > 0 && !wasReady && try == maxFirstTries) {
 			c.end = fmt.Errorf("%s %w: %s", c.program.name, errHopeless, c.log.lastLine())
 			return
 		}
@@ -88,32 +100,61 @@ func (c *child) supervise() {
 	}
 }
 
-// launch starts the process, unless stop was called; then it returns nil.
-func (c *child) launch() (*exec.Cmd, error) {
+// launch starts the process, unless stop was called; then it returns nil. release is to be called when the process
+// has ended.
+func (c *child) launch() (cmd *exec.Cmd, release func(), err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.stopping {
-		return nil, nil
+		return nil, nil, nil
 	}
-	cmd := exec.Command(c.program.path, c.program.args...) //nolint:noctx // ends by stop, in order, not with a context
+	cmd = exec.Command(c.program.path, c.program.args...) //nolint:noctx // it ends by stop, in order, not with a context
 	cmd.Env = c.env
 	cmd.Stdout, cmd.Stderr = c.log, c.log
 	// A grandchild that kept the pipe open must not keep us waiting.
 	cmd.WaitDelay = time.Second
+	release = func() {}
+	if c.program.stdin != nil {
+		if release, err = c.attachConfig(cmd); err != nil {
+			return nil, nil, fmt.Errorf("start %s: %w", c.program.name, err)
+		}
+	}
 	if err := c.spawner.start(cmd); err != nil {
-		return nil, fmt.Errorf("start %s: %w", c.program.name, err)
+		release()
+		return nil, nil, fmt.Errorf("start %s: %w", c.program.name, err)
 	}
 	c.cmd = cmd
 	c.onStart(c.program.name, cmd.Process.Pid)
-	return cmd, nil
+	return cmd, release, nil
 }
 
-// forget notes that the process has ended and says whether it was meant to.
-func (c *child) forget() (stopping bool) {
+// attachConfig makes the configuration an engine's standard input, which stays open until release: its end is
+// the engine's end.
+func (c *child) attachConfig(cmd *exec.Cmd) (release func(), err error) {
+	theirs, ours, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	release = func() {
+		_ = theirs.Close() // nothing is lost in a pipe that nobody reads
+		_ = ours.Close()
+	}
+	// The pipe takes a configuration at once: it is smaller than the kernel's buffer.
+	if err := handover.WriteConfig(ours, c.program.stdin); err != nil {
+		release()
+		return nil, err
+	}
+	cmd.Stdin = theirs
+	cmd.Stdout = nil // says that it is ready, for parents that do not ask
+	return release, nil
+}
+
+// forget notes that the process has ended, and says whether it was meant to and whether it had ever been ready.
+func (c *child) forget() (stopping, wasReady bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.cmd = nil
-	return c.stopping
+	return c.stopping, c.wasReady
 }
 
 func reason(err error) string {
@@ -130,6 +171,9 @@ func (c *child) awaitReady(ctx context.Context) error {
 	var last error
 	for {
 		if last = c.program.ready(ctx); last == nil {
+			c.mu.Lock()
+			c.wasReady = true
+			c.mu.Unlock()
 			return nil
 		}
 		select {

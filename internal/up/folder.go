@@ -6,11 +6,9 @@ package up
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
-	"syscall"
 
 	"github.com/agentaudit/agentaudit/internal/process"
 )
@@ -21,7 +19,6 @@ type Folder string
 // What is in the folder.
 func (f Folder) config() string     { return filepath.Join(string(f), process.ConfigFile) }
 func (f Folder) endpoints() string  { return filepath.Join(string(f), "endpoints.json") }
-func (f Folder) lock() string       { return filepath.Join(string(f), "up.lock") }
 func (f Folder) kafka() string      { return filepath.Join(string(f), "kafka") }
 func (f Folder) clickhouse() string { return filepath.Join(string(f), "clickhouse") }
 func (f Folder) logs() string       { return filepath.Join(string(f), "logs") }
@@ -29,8 +26,12 @@ func (f Folder) secrets() string    { return filepath.Join(string(f), "secrets")
 func (f Folder) password() string   { return filepath.Join(f.secrets(), "clickhouse_password") }
 func (f Folder) keyring() string    { return filepath.Join(f.secrets(), "keyring") }
 
-// make makes the folders, for our user only.
+// make makes the folders, for our user only. A folder that holds somebody else's files is refused: its mode would
+// be changed and ours be strewn among them.
 func (f Folder) make() error {
+	if err := f.mustBeOurs(); err != nil {
+		return err
+	}
 	for _, dir := range []string{string(f), f.kafka(), f.clickhouse(), f.logs(), f.secrets()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make the folder: %w", err)
@@ -43,37 +44,24 @@ func (f Folder) make() error {
 	return nil
 }
 
-// lock is held for as long as the process lives.
-type lock struct{ file *os.File }
-
-// takeLock makes this process the only one that works on the folder. The operating system releases the lock
-// when the process ends, however it ends.
-func (f Folder) takeLock() (*lock, error) {
-	file, err := os.OpenFile(f.lock(), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open the lock: %w", err)
+// mustBeOurs accepts a folder that is not there yet, is empty, or was begun by an earlier up.
+func (f Folder) mustBeOurs() error {
+	if _, err := os.Stat(f.config()); err == nil {
+		return nil
 	}
-	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if !errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.Join(fmt.Errorf("lock %s: %w", f.lock(), err), file.Close())
+	entries, err := os.ReadDir(string(f))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("look into the folder: %w", err)
+	}
+	for _, entry := range entries {
+		switch entry.Name() {
+		case "LOCK", "kafka", "clickhouse", "logs", "secrets", "lost+found":
+		default:
+			return fmt.Errorf("%s holds other files, such as %s: name a new or empty folder", string(f), entry.Name())
 		}
-		holder := make([]byte, 20)
-		n, _ := file.Read(holder)
-		return nil, errors.Join(fmt.Errorf("%s is in use by another 'agentaudit up', pid %s: stop that one first, or use another folder",
-			string(f), strings.TrimSpace(string(holder[:n]))), file.Close())
 	}
-	if err := errors.Join(file.Truncate(0), writePid(file)); err != nil {
-		return nil, errors.Join(fmt.Errorf("write our pid into the lock: %w", err), file.Close())
-	}
-	return &lock{file}, nil
+	return nil
 }
-
-func writePid(file *os.File) error {
-	_, err := file.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	return err
-}
-
-func (l *lock) release() error { return l.file.Close() }
 
 // writeFile replaces a file so that a reader sees the old content or the new, also after a power loss.
 func writeFile(path string, content []byte) error {

@@ -14,7 +14,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/agentaudit/agentaudit/internal/broker"
 	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/dirlock"
 	"github.com/agentaudit/agentaudit/internal/engine"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/process"
@@ -41,11 +43,15 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	if err := o.Data.make(); err != nil {
 		return err
 	}
-	lock, err := o.Data.takeLock()
+	lock, err := dirlock.Take(absolute)
+	var held *dirlock.Held
+	if errors.As(err, &held) {
+		return fmt.Errorf("another 'agentaudit up' works on %s, process %s: stop that one first, or give this one a folder of its own", absolute, held.PID)
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lock.release()) }()
+	defer func() { err = errors.Join(err, lock.Release()) }()
 	if err := o.Data.removeEndpoints(); err != nil {
 		return err
 	}
@@ -135,11 +141,15 @@ func (u *up) engines(ctx context.Context) (kafka, clickhouse program, err error)
 	if err != nil {
 		return program{}, program{}, err
 	}
-	broker := u.cfg.Kafka.Brokers[0]
 	kafka = program{
 		name: "kafka",
 		path: self,
-		args: []string{"broker-child", "--dir", u.options.Data.kafka(), "--listen", broker, "--partitions", strconv.Itoa(u.cfg.Kafka.Partitions)},
+		args: []string{"broker-child"},
+		stdin: broker.Config{
+			Dir:        u.options.Data.kafka(),
+			Listen:     u.cfg.Kafka.Brokers[0],
+			Partitions: u.cfg.Kafka.Partitions,
+		},
 		ready: func(ctx context.Context) error {
 			client, err := process.OpenKafka(u.cfg, kafkaio.Deps{})
 			if err != nil {
@@ -153,9 +163,15 @@ func (u *up) engines(ctx context.Context) (kafka, clickhouse program, err error)
 	clickhouse = program{
 		name: "clickhouse",
 		path: self,
-		args: []string{"engine-child", "--library", library, "--dir", u.options.Data.clickhouse(), "--listen", strings.TrimPrefix(address, "http://"),
-			"--user", u.cfg.ClickHouse.User, "--password-file", string(u.cfg.ClickHouse.PasswordFile),
-			"--max-memory-bytes", strconv.FormatInt(int64(u.cfg.Embedded.ClickHouseMemory), 10)},
+		args: []string{"engine-child"},
+		stdin: engine.Config{
+			Library:        library,
+			Dir:            u.options.Data.clickhouse(),
+			Listen:         strings.TrimPrefix(address, "http://"),
+			User:           u.cfg.ClickHouse.User,
+			PasswordFile:   string(u.cfg.ClickHouse.PasswordFile),
+			MaxMemoryBytes: int64(u.cfg.Embedded.ClickHouseMemory),
+		},
 		ready: func(ctx context.Context) error { return u.prober.get(ctx, address+"/ping", nil) },
 	}
 	return kafka, clickhouse, nil

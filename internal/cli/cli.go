@@ -1,0 +1,96 @@
+// Package cli is the command line, `agentaudit`: what each command takes and prints.
+// What a command does is in the package that it calls.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"syscall"
+
+	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/process"
+)
+
+const description = `The audit trail for AI agents: every event exactly once, in a log that can be checked.
+
+Exit codes: 0 good; 1 the answer is no, such as a broken chain; 2 it could not be done.`
+
+// commands is the command line. Its tags are what --help prints.
+type commands struct {
+	process.Flags
+
+	Up     upCommand     `cmd:"" help:"Run everything on this machine."`
+	Emit   emitCommand   `cmd:"" help:"Send events to Kafka."`
+	Verify verifyCommand `cmd:"" help:"Check every entry and link."`
+	Query  queryCommand  `cmd:"" help:"Run read-only SQL."`
+	Events eventsCommand `cmd:"" help:"Find events of people."`
+	Log    struct {
+		List   logListCommand   `cmd:"" help:"List the logs and their heads."`
+		Reopen logReopenCommand `cmd:"" help:"Go on after a gap, a rewind or a rollback: end a log and begin its successor."`
+	} `cmd:"" help:"Logs: list, reopen."`
+	Setup setupCommand `cmd:"" help:"Make topics and tables, and bring tables up to date."`
+	Keys  struct {
+		Create keysCreateCommand `cmd:"" help:"Make a keyring."`
+	} `cmd:"" help:"The key-encryption keys: create."`
+	Engine struct {
+		Fetch engineFetchCommand `cmd:"" help:"Fetch the embedded ClickHouse engine into the cache and check its digest."`
+	} `cmd:"" help:"The embedded ClickHouse engine: fetch."`
+	PrintConfig configCommand  `cmd:"" name:"config" help:"Print the configuration that is in effect, without its secrets."`
+	Version     versionCommand `cmd:"" help:"Print the version."`
+
+	BrokerChild brokerChildCommand `cmd:"" hidden:""`
+	EngineChild engineChildCommand `cmd:"" hidden:""`
+}
+
+// world is what a command works with, besides its own flags.
+type world struct {
+	flags   process.Flags
+	environ []string
+	stdin   io.Reader
+	stdout  io.Writer
+	stderr  io.Writer
+}
+
+// config loads the configuration that --data or --config names.
+func (w *world) config() (config.Config, error) { return w.flags.Load(w.environ) }
+
+// open opens the outside systems.
+func (w *world) open(ctx context.Context) (*process.Systems, error) {
+	cfg, err := w.config()
+	if err != nil {
+		return nil, err
+	}
+	return process.Open(ctx, cfg, kafkaio.Deps{})
+}
+
+// errNo is the end of a command whose answer is no. What is to be said was printed.
+var errNo = errors.New("no")
+
+// Main runs one command and returns its exit code. Errors are one line on stderr.
+func Main(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var c commands
+	parsed, code, done := process.ParseCommand("agentaudit", description, &c, args, stdout, stderr)
+	if done {
+		return code
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	// From the first signal on a second one ends the program at once.
+	context.AfterFunc(ctx, stop)
+
+	parsed.BindTo(ctx, (*context.Context)(nil))
+	err := parsed.Run(&world{flags: c.Flags, environ: environ, stdin: stdin, stdout: stdout, stderr: stderr})
+	switch {
+	case err == nil:
+		return process.ExitGood
+	case errors.Is(err, errNo):
+		return process.ExitNo
+	case ctx.Err() != nil:
+		return process.Fail(stderr, "agentaudit", fmt.Errorf("interrupted: %w", err))
+	}
+	return process.Fail(stderr, "agentaudit", err)
+}

@@ -1,0 +1,146 @@
+package verify
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// progressStep is how many entries pass between two reports of progress.
+const progressStep = 1 << 15
+
+// logCheck is the check of one log.
+type logCheck struct {
+	known    *knowledge
+	log      string
+	verifier *chain.Verifier
+	anchors  []anchor // that are still ahead, smallest first
+	entry    chain.Entry
+	progress func(uint64)
+	pending  uint64 // entries since the last report of progress
+}
+
+// checkLog reads a log from its first entry to its last, or to the first bad one: behind that nothing can be
+// vouched for.
+func checkLog(ctx context.Context, deps Deps, o Options, known *knowledge, log string) (LogReport, error) {
+	c := &logCheck{known: known, log: log, verifier: chain.NewVerifier(log), progress: o.Progress}
+	c.anchors = slices.Clone(known.anchors[log])
+	slices.SortStableFunc(c.anchors, func(a, b anchor) int { return cmp.Compare(a.size, b.size) })
+	for len(c.anchors) > 0 && c.anchors[0].size == 0 {
+		c.anchors = c.anchors[1:] // says nothing
+	}
+	var err error
+	if o.Deep {
+		err = deps.Store.ScanDeep(ctx, log, 0, c.deep)
+	} else {
+		err = deps.Store.Scan(ctx, log, 0, c.check)
+	}
+	if c.progress != nil {
+		c.progress(c.pending)
+	}
+	if err == nil {
+		err = c.end()
+	}
+	head := c.verifier.Head()
+	report := LogReport{Log: log, Size: head.Size}
+	if head.Size > 0 {
+		report.Head = head.Leaf.String()
+	}
+	var fault *chain.Fault
+	if errors.As(err, &fault) {
+		report.FirstBad = &Bad{Seq: fault.Seq, Reason: fault.Reason}
+		return report, nil
+	}
+	if err != nil {
+		return LogReport{}, fmt.Errorf("read %s: %w", log, err)
+	}
+	return report, nil
+}
+
+// check is called with each entry in order.
+func (c *logCheck) check(seq uint64, entry []byte, leaf chain.Hash) error {
+	if err := c.verifier.Check(seq, entry, leaf); err != nil {
+		return err
+	}
+	if seq == 0 {
+		if err := c.checkOpening(entry); err != nil {
+			return err
+		}
+	}
+	for len(c.anchors) > 0 && c.anchors[0].size == seq+1 {
+		if c.anchors[0].leaf != leaf {
+			return c.bad(seq, "the log was rewritten: %s has another entry here", c.anchors[0].by)
+		}
+		c.anchors = c.anchors[1:]
+	}
+	if c.verifier.Kind() == chain.KindSystem {
+		if err := c.checkSignature(seq, entry); err != nil {
+			return err
+		}
+	}
+	if c.pending++; c.pending == progressStep && c.progress != nil {
+		c.progress(c.pending)
+		c.pending = 0
+	}
+	return nil
+}
+
+// checkOpening holds the first entry against what the vault knows.
+func (c *logCheck) checkOpening(entry []byte) error {
+	open, err := opening(entry)
+	if err != nil {
+		return c.bad(0, "%s", err)
+	}
+	if open.Deployment != c.known.deployment {
+		return c.bad(0, "the log belongs to another deployment than the vault")
+	}
+	registered, isSuccessor := c.known.generations[c.log]
+	p := open.Predecessor
+	switch {
+	case p == nil && !isSuccessor:
+		return nil
+	case p != nil && !isSuccessor:
+		return c.bad(0, "the vault does not know that this log succeeds another")
+	case p == nil:
+		return c.bad(0, "it names no predecessor, though the vault has one")
+	}
+	if named := (vault.Generation{Predecessor: p.Log, PredecessorSize: p.Size, PredecessorHead: p.Head}); named.Predecessor != registered.Predecessor ||
+		named.PredecessorSize != registered.PredecessorSize || named.PredecessorHead != registered.PredecessorHead {
+		return c.bad(0, "it names another predecessor, or another checkpoint of it, than the vault")
+	}
+	return nil
+}
+
+// checkSignature checks the signature of a system record.
+func (c *logCheck) checkSignature(seq uint64, entry []byte) error {
+	if err := chain.ParseEntry(entry, &c.entry); err != nil {
+		return c.bad(seq, "%s", err)
+	}
+	author, ok := c.known.authors[c.entry.Author]
+	if !ok {
+		return c.bad(seq, "system record of an author whom the vault does not know")
+	}
+	if !gdpr.VerifySystem(author.Key, c.entry.Event, c.entry.Signature) {
+		return c.bad(seq, "the signature of the system record is not its author's")
+	}
+	return nil
+}
+
+// end is called behind the last entry.
+func (c *logCheck) end() error {
+	if len(c.anchors) == 0 {
+		return nil
+	}
+	size := c.verifier.Head().Size
+	return c.bad(size, "the log ends here, but %s has %d entries: it was truncated or rolled back", c.anchors[len(c.anchors)-1].by, c.anchors[len(c.anchors)-1].size)
+}
+
+func (c *logCheck) bad(seq uint64, format string, args ...any) error {
+	return &chain.Fault{Log: c.log, Seq: seq, Reason: fmt.Sprintf(format, args...)}
+}

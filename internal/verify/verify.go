@@ -1,0 +1,194 @@
+// Package verify checks whole logs: every entry and link, every log against the
+// checkpoints that were kept elsewhere, and every successor against the log it
+// continues. It believes nothing of what the store says about itself.
+package verify
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// Deps are where entries and checkpoints are.
+type Deps struct {
+	Store *store.Store
+	Vault *vault.Vault
+}
+
+// Options say what to check.
+type Options struct {
+	Log  string // only this one; empty: all
+	Deep bool   // also the columns and ciphertexts beside the entries
+	// Progress is called now and then with the number of entries checked since its last call. It must be safe for
+	// concurrent use. May be nil.
+	Progress func(entries uint64)
+}
+
+// Report is the answer.
+type Report struct {
+	OK      bool        `json:"ok"`
+	Entries uint64      `json:"entries"`
+	Logs    []LogReport `json:"logs"`
+}
+
+// LogReport is the answer about one log.
+type LogReport struct {
+	Log  string `json:"log"`
+	Size uint64 `json:"size"` // entries that are good, from the first on
+	Root string `json:"root"` // of the Merkle tree; empty: there are no trees yet
+	Head string `json:"head"` // leaf hash of the last good entry, hex; empty: there is none
+	// FirstBad is the first place where the log is not what it must be; nil if there is none. In a log that is
+	// shorter than a checkpoint of it, seq is where it ends.
+	FirstBad *Bad `json:"first_bad"`
+}
+
+// Bad is a place and what is wrong there. Reasons quote nothing of an entry.
+type Bad struct {
+	Seq    uint64 `json:"seq"`
+	Reason string `json:"reason"`
+}
+
+// Run checks the logs. A bad log is not an error, but the answer; an error means that it could not be found out.
+func Run(ctx context.Context, deps Deps, o Options) (Report, error) {
+	// Checkpoints are read before entries, so that logs which grow meanwhile only have more than is asked for.
+	known, err := gather(ctx, deps)
+	if err != nil {
+		return Report{}, err
+	}
+	names := known.logs()
+	if o.Log != "" {
+		if !slices.Contains(names, o.Log) {
+			return Report{}, fmt.Errorf("there is no log %s; there are: %v", o.Log, names)
+		}
+		names = []string{o.Log}
+	}
+	reports := make([]LogReport, len(names))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(runtime.GOMAXPROCS(0))
+	for i, name := range names {
+		group.Go(func() error { // ends with the log or ctx
+			report, err := checkLog(ctx, deps, o, known, name)
+			reports[i] = report
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return Report{}, err
+	}
+	total := Report{OK: true, Logs: reports}
+	for _, r := range reports {
+		total.Entries += r.Size
+		total.OK = total.OK && r.FirstBad == nil
+	}
+	return total, nil
+}
+
+// anchor is what something outside of a log says about its first size entries.
+type anchor struct {
+	size uint64
+	leaf chain.Hash
+	by   string // who says so, for the reason
+}
+
+// knowledge is what is known about the logs before their entries are read.
+type knowledge struct {
+	deployment  string
+	stored      []string
+	anchors     map[string][]anchor
+	generations map[string]vault.Generation
+	authors     map[string]vault.Author
+}
+
+func gather(ctx context.Context, deps Deps) (*knowledge, error) {
+	k := &knowledge{
+		deployment:  deps.Vault.Deployment(),
+		anchors:     make(map[string][]anchor),
+		generations: make(map[string]vault.Generation),
+		authors:     make(map[string]vault.Author),
+	}
+	checkpoints, err := deps.Vault.Checkpoints(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the vault's checkpoints: %w", err)
+	}
+	for _, c := range checkpoints {
+		k.anchors[c.Log] = append(k.anchors[c.Log], anchor{c.Size, c.Head, "the vault's checkpoint"})
+	}
+	generations, err := deps.Vault.Generations(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the vault's list of reopened logs: %w", err)
+	}
+	for _, g := range generations {
+		k.generations[g.Log] = g
+		k.anchors[g.Predecessor] = append(k.anchors[g.Predecessor], anchor{g.PredecessorSize, g.PredecessorHead, "the checkpoint that " + g.Log + " continues"})
+	}
+	authors, err := deps.Vault.Authors(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the authors of system records: %w", err)
+	}
+	for _, a := range authors {
+		k.authors[a.Name] = a
+	}
+	if k.stored, err = deps.Store.Logs(ctx); err != nil {
+		return nil, fmt.Errorf("list the logs: %w", err)
+	}
+	for _, log := range k.stored {
+		if err := k.followOpening(ctx, deps, log); err != nil {
+			return nil, err
+		}
+	}
+	return k, nil
+}
+
+// followOpening takes what a successor's first entry says about its predecessor. An entry that cannot be read is
+// found again, and reported, when its own log is checked.
+func (k *knowledge) followOpening(ctx context.Context, deps Deps, log string) error {
+	var fault *chain.Fault
+	entry, err := deps.Store.EntryAt(ctx, log, 0)
+	if errors.As(err, &fault) || errors.Is(err, store.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read the opening of %s: %w", log, err)
+	}
+	open, err := opening(entry)
+	if err != nil || open.Predecessor == nil {
+		return nil //nolint:nilerr // as above
+	}
+	p := open.Predecessor
+	k.anchors[p.Log] = append(k.anchors[p.Log], anchor{p.Size, p.Head, "the opening of " + log})
+	return nil
+}
+
+// opening reads entry 0.
+func opening(entry []byte) (*chain.Control, error) {
+	var header chain.Header
+	body, err := chain.ParseHeader(entry, &header)
+	if err != nil {
+		return nil, err
+	}
+	return chain.ParseControl(body)
+}
+
+// logs are all logs that the store has or that something says it must have, in order.
+func (k *knowledge) logs() []string {
+	names := make(map[string]bool)
+	for _, log := range k.stored {
+		names[log] = true
+	}
+	for log, anchors := range k.anchors {
+		for _, a := range anchors {
+			names[log] = names[log] || a.size > 0
+		}
+	}
+	maps.DeleteFunc(names, func(_ string, there bool) bool { return !there })
+	return slices.Sorted(maps.Keys(names))
+}
