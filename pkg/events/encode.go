@@ -13,8 +13,9 @@ type checker struct {
 	event  Event
 }
 
-// MarshalJSON returns the record as AppendJSON does.
-func (r *Record) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil) }
+// MarshalJSON returns the record as AppendJSON does. The receiver is a value, as encoding/json
+// would pass over a pointer's method for a Record in an interface.
+func (r Record) MarshalJSON() ([]byte, error) { return r.AppendJSON(nil) }
 
 // AppendJSON appends the record as compact JSON: members in a fixed order, attributes sorted.
 // The parser accepts what it returns; otherwise dst is returned as it was, and an *Invalid says

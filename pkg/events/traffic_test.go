@@ -1,0 +1,38 @@
+package events
+
+import (
+	"bufio"
+	"os"
+	"testing"
+)
+
+// TestRealTraffic parses the records of real airline support agents.
+func TestRealTraffic(t *testing.T) {
+	const name = "../../../shared/data/agent-traffic/airline.jsonl"
+	file, err := os.Open(name)
+	if err != nil {
+		t.Skipf("the data set is not here: %v", err)
+	}
+	defer file.Close()
+	schema := compileSchema(t)
+	parser, ev := NewParser(), new(Event)
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, MaxRecordBytes)
+	n := 0
+	for lines.Scan() {
+		n++
+		if err := parser.Parse(lines.Bytes(), ev); err != nil {
+			t.Fatalf("line %d: %v", n, err)
+		}
+		readAll(t, ev)
+		if n%100 == 0 {
+			checkAgainstSchema(t, schema, lines.Bytes(), nil)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	if n != 4034 {
+		t.Errorf("%d records, want 4034", n)
+	}
+}
