@@ -1,0 +1,148 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/agentaudit/agentaudit/internal/reveal"
+)
+
+type eventsCommand struct {
+	User    string `help:"Events of this user: the user_id as producers send it." placeholder:"U"`
+	Tenant  string `help:"Events of this tenant." placeholder:"T"`
+	Session string `help:"Events of this session: the session_id as producers send it. Needs --user where sessions are kept as tokens of their user." placeholder:"S"`
+	Since   string `help:"Events since then: 30m, 24h, 7d, 2026-11-20 or 2026-11-20T21:00:00Z." placeholder:"D"`
+	Type    string `help:"Events of this type, such as tool.call." placeholder:"T"`
+	Content bool   `help:"Decrypt and print the content."`
+	Limit   int    `default:"1000" help:"Print this many at most, the earliest; 1 to 100000."`
+	JSON    bool   `help:"Print a JSON array."`
+}
+
+// Help is printed by `events --help`.
+func (eventsCommand) Help() string {
+	return `Finds events of people by the names that producers use, and prints who they are of. In ClickHouse itself there are
+pseudonyms and tokens only; this command asks the vault.`
+}
+
+func (c *eventsCommand) Run(ctx context.Context, w *world) error {
+	since, err := parseSince(c.Since, time.Now())
+	if err != nil {
+		return err
+	}
+	if c.Limit < 1 || c.Limit > reveal.MaxEvents {
+		return fmt.Errorf("--limit %d: must be 1 to %d", c.Limit, reveal.MaxEvents)
+	}
+	systems, err := w.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer systems.Close() //nolint:errcheck // only read from
+	cfg, err := w.config()
+	if err != nil {
+		return err
+	}
+	found, err := reveal.Find(ctx, reveal.Deps{Store: systems.Store, Vault: systems.Vault}, reveal.Question{
+		Tenant: c.Tenant, User: c.User, Session: c.Session, Since: since, Type: c.Type, Limit: c.Limit,
+		WithContent:   c.Content,
+		SessionPolicy: cfg.Ingest.Fields.SessionID,
+	})
+	if errors.Is(err, reveal.ErrNobody) {
+		_, _ = fmt.Fprintln(w.stderr, "the vault knows nobody of that name")
+		err = nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(found) == c.Limit {
+		_, _ = fmt.Fprintf(w.stderr, "these are the first %d; there may be more (--limit)\n", c.Limit)
+	}
+	out := bufio.NewWriter(w.stdout)
+	if c.JSON {
+		err = printEventsJSON(out, found)
+	} else {
+		err = printEvents(out, found)
+	}
+	return errors.Join(err, out.Flush())
+}
+
+// parseSince reads a time, a day, or how long ago.
+func parseSince(text string, now time.Time) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.RFC3339, time.DateOnly} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t, nil
+		}
+	}
+	if digits, ok := strings.CutSuffix(text, "d"); ok {
+		if days, err := time.ParseDuration(digits + "h"); err == nil && days >= 0 {
+			return now.Add(-24 * days), nil
+		}
+	}
+	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
+		return now.Add(-ago), nil
+	}
+	return time.Time{}, fmt.Errorf("--since %q: write 30m, 24h, 7d, 2026-11-20 or 2026-11-20T21:00:00Z", text)
+}
+
+// printEventsJSON writes an array, one event a line.
+func printEventsJSON(w io.Writer, found []reveal.Event) error {
+	separator := "[\n"
+	for _, e := range found {
+		text, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(w, "%s%s", separator, text); err != nil {
+			return err
+		}
+		separator = ",\n"
+	}
+	if len(found) == 0 {
+		_, err := io.WriteString(w, "[]\n")
+		return err
+	}
+	_, err := io.WriteString(w, "\n]\n")
+	return err
+}
+
+func printEvents(w io.Writer, found []reveal.Event) error {
+	for _, e := range found {
+		line := fmt.Sprintf("%s  %s  %s/%s  %s  %s  %s", e.Time, e.Type, e.Tenant, who(e), e.Action, e.Outcome, e.EventID)
+		if len(e.Findings) > 0 {
+			line += "  " + e.Threat + ": " + strings.Join(e.Findings, ", ")
+		}
+		if _, err := fmt.Fprintln(w, printable(line)); err != nil {
+			return err
+		}
+		content := string(e.Content)
+		if e.ContentState != "" && e.ContentState != reveal.ContentOpened {
+			content = "(" + e.ContentState + ")"
+		}
+		if content == "" {
+			continue
+		}
+		if _, err := fmt.Fprintf(w, "    %s\n", printable(content)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// who is the user's name, or the pseudonym of one whom the vault does not know any more.
+func who(e reveal.Event) string {
+	switch {
+	case e.User != "":
+		return e.User
+	case e.Subject != "":
+		return e.Subject
+	}
+	return "-"
+}
