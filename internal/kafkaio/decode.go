@@ -9,15 +9,22 @@ import (
 // maxBatchRecords bounds what a Batch takes beside the records' bytes: about 100 bytes each.
 const maxBatchRecords = 32 << 10
 
+// Values of decoder.agreed that are no offsets.
+const (
+	noBase  = -1
+	anyBase = -2
+)
+
 // firstPlainBytes is what a Batch first takes for unpacked records; it grows with the traffic.
 const firstPlainBytes = 64 << 10
 
-// holeError: the log goes on later than it should. Kafka numbers records without holes except where a topic is compacted; a damaged base
-// offset, which the checksum does not cover, looks the same. The follower fetches again to tell them apart.
-type holeError struct{ wanted, found int64 }
+// misplacedError: a batch does not begin at the offset that is wanted. Where fetching begins within a batch that is as it should be, and
+// on a compacted topic numbers are missing. But a damaged base offset, which the checksum does not cover, looks the same and
+// would move records to other offsets, so the follower fetches again over another connection and goes on if that says the same.
+type misplacedError struct{ wanted, found int64 }
 
-func (e *holeError) Error() string {
-	return fmt.Sprintf("the log goes on at offset %d instead of %d", e.found, e.wanted)
+func (e *misplacedError) Error() string {
+	return fmt.Sprintf("a batch begins at offset %d instead of %d", e.found, e.wanted)
 }
 
 // decoder turns the record set of one answer into Batches of bounded size. Records of a batch that is not compressed alias the answer;
@@ -36,7 +43,7 @@ type decoder struct {
 	response *response
 	rest     []byte // batches not begun
 	next     int64  // the offset to deliver next
-	hole     int64  // a batch may begin here although next is smaller
+	agreed   int64  // a batch may begin here, whatever next is; anyBase: each may begin anywhere
 
 	open  bool        // a batch is under way:
 	batch batchHeader // its header
@@ -99,8 +106,8 @@ func (d *decoder) openBatch() error {
 		return err
 	}
 	h := &d.batch
-	if h.base > d.next && h.base != d.hole {
-		return &holeError{d.next, h.base}
+	if h.base != d.next && h.base != d.agreed && d.agreed != anyBase {
+		return &misplacedError{d.next, h.base}
 	}
 	d.rest = rest
 	if h.last < d.next {

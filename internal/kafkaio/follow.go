@@ -43,7 +43,8 @@ func (c *Client) Follow(ctx context.Context, topic string, partition int, from i
 		wait:   newBackoff(),
 		seed:   maphash.MakeSeed(),
 	}
-	f.decoder = decoder{maxPlain: c.cfg.FetchMaxBytes, hole: -1}
+	f.decoder = decoder{maxPlain: c.cfg.FetchMaxBytes, agreed: noBase}
+	f.disputed = noBase
 	return f.run(ctx)
 }
 
@@ -65,15 +66,16 @@ type follower struct {
 	link    *link // nil: to be made
 	wait    *backoff.ExponentialBackOff
 
-	next    int64     // the offset to deliver next
-	last    mark      // the record delivered last
-	doubt   bool      // the log might not be the one that last is from
-	asked   time.Time // the last answer that was in order
-	seed    maphash.Seed
-	healthy bool // the last fetch succeeded, says the metric
-	failing bool // it did not, says the log
-	corrupt int  // bad answers at this offset
-	rewinds int  // times that the log ended too early
+	next     int64     // the offset to deliver next
+	last     mark      // the record delivered last
+	doubt    bool      // the log might not be the one that last is from
+	asked    time.Time // the last answer that was in order
+	seed     maphash.Seed
+	healthy  bool  // the last fetch succeeded, says the metric
+	failing  bool  // it did not, says the log
+	disputed int64 // the offset at which a batch was misplaced last
+	corrupt  int   // bad answers at this offset
+	rewinds  int   // times that the log ended too early
 }
 
 // transient is an error that is outlasted.
@@ -264,15 +266,28 @@ func (f *follower) deliver(ctx context.Context, r *response, got fetched) error 
 
 // undecodable handles an answer whose very beginning is not what was expected.
 func (f *follower) undecodable(err error) error {
-	hole := (*holeError)(nil)
-	if !errors.As(err, &hole) {
+	misplaced := (*misplacedError)(nil)
+	if !errors.As(err, &misplaced) {
 		return f.badBytes(err)
 	}
-	// The same hole over another connection is in the log itself.
-	f.decoder.hole = hole.found
-	f.client.metrics.holes.WithLabelValues(f.plan.topic).Inc()
-	f.log.Warn("the log has a hole", "wanted", hole.wanted, "found", hole.found)
-	return &transient{reasonCorrupt, err}
+	// If another connection says the same, it is in the log itself.
+	disputed := f.disputed == misplaced.wanted
+	f.decoder.agreed, f.disputed = misplaced.found, misplaced.wanted
+	if disputed {
+		return &transient{reasonCorrupt, err}
+	}
+	if misplaced.found > misplaced.wanted {
+		f.client.metrics.holes.WithLabelValues(f.plan.topic).Inc()
+		f.log.Warn("offsets are missing in the log", "wanted", misplaced.wanted, "found", misplaced.found)
+	}
+	return f.reconnect()
+}
+
+// reconnect makes the next fetch use another connection, without the signs of a failure.
+func (f *follower) reconnect() error {
+	f.link.close()
+	f.link = nil
+	return nil
 }
 
 // sleep returns false if ctx ended first.

@@ -3,7 +3,6 @@ package kafkaio
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"slices"
 
@@ -19,16 +18,15 @@ func firstRecord(d *decoder, b *Batch, r *response, got fetched, offset int64) (
 	if len(got.records) == 0 {
 		return nil, nil
 	}
+	d.agreed = anyBase
 	d.start(r, got.records, offset)
-	err := d.fill(b)
-	hole := (*holeError)(nil)
-	switch {
-	case len(b.Records) > 0:
-		return &b.Records[0], nil
-	case err == nil, errors.As(err, &hole):
+	if err := d.fill(b); err != nil && len(b.Records) == 0 {
+		return nil, err
+	}
+	if len(b.Records) == 0 {
 		return nil, nil
 	}
-	return nil, err
+	return &b.Records[0], nil
 }
 
 // confirm reads the record that was delivered last once more. If another one is in its place, the log is not the one that was read.
@@ -56,7 +54,9 @@ func (f *follower) confirm(ctx context.Context) error {
 	}
 	var b Batch
 	defer b.recycle()
+	agreed := f.decoder.agreed
 	found, err := firstRecord(&f.decoder, &b, r, got, f.last.offset)
+	f.decoder.agreed = agreed
 	switch {
 	case err != nil:
 		return f.badBytes(err)
@@ -64,6 +64,9 @@ func (f *follower) confirm(ctx context.Context) error {
 		f.log.Warn("the record delivered last is not in the log any more", "offset", f.last.offset)
 		return nil
 	case f.mark(found) != f.last:
+		if f.rewinds++; f.rewinds < rewindTries {
+			return &transient{reasonOffset, fmt.Errorf("the record at offset %d is another than before", f.last.offset)}
+		}
 		start, end, err := f.client.Offsets(ctx, f.plan.topic, f.plan.partition)
 		if err != nil {
 			return &transient{reasonBroker, err}
@@ -107,7 +110,7 @@ func (c *Client) recordAt(ctx context.Context, topic string, partition int, offs
 	case got.code != 0:
 		return Record{}, false, kafka.Error(got.code)
 	}
-	d := decoder{maxPlain: firstPlainBytes, hole: -1}
+	d := decoder{maxPlain: firstPlainBytes, agreed: noBase}
 	var b Batch
 	found, err := firstRecord(&d, &b, r, got, offset)
 	if err != nil || found == nil || found.Offset != offset {
