@@ -15,7 +15,6 @@ type library struct {
 	version     string
 	integrity   string // SHA-512 of the package, as npm writes it
 	sizeBytes   int64  // of libchdb.so
-	sha256      string // of libchdb.so, hex
 }
 
 // libraries are the builds that this program was tested with, by GOOS/GOARCH.
@@ -96,6 +95,10 @@ func LibraryPath(cache string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return l.find(cache)
+}
+
+func (l *library) find(cache string) (string, error) {
 	dir := l.dir(cache)
 	path := filepath.Join(dir, libraryFile)
 	info, err := os.Stat(path)
@@ -111,7 +114,7 @@ func LibraryPath(cache string) (string, error) {
 		err = json.Unmarshal(b, &m)
 	}
 	if err != nil || m.Integrity != l.integrity || m.SizeBytes != info.Size() || info.Size() != l.sizeBytes {
-		return "", fmt.Errorf("the ClickHouse library %s is not the one that was checked when it was fetched: remove the folder %s and run `make engine`", path, dir)
+		return "", fmt.Errorf("the ClickHouse library %s is not the one that was checked when it was fetched: run `make engine` or `agentaudit engine fetch` to replace it", path)
 	}
 	return path, nil
 }
