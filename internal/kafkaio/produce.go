@@ -48,6 +48,15 @@ func (c *Client) Produce(ctx context.Context, topic string, messages []Message) 
 	return group.Wait()
 }
 
+// ProduceTo is Produce for one partition, whatever the messages' keys.
+func (c *Client) ProduceTo(ctx context.Context, topic string, partition int, messages []Message) error {
+	part := make([]*Message, len(messages))
+	for i := range messages {
+		part[i] = &messages[i]
+	}
+	return c.produceAll(ctx, topic, partition, part)
+}
+
 // partitionsCached takes the number from kafka-go's cache if it knows the topic.
 func (c *Client) partitionsCached(ctx context.Context, topic string) (int, error) {
 	cached, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)

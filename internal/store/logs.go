@@ -44,3 +44,12 @@ func (s *Store) names(ctx context.Context, sql string) ([]string, error) {
 	})
 	return all, err
 }
+
+// OpenedLogs returns the names of all logs that have an entry 0, ordered. Epoch 0 holds nothing else, so this reads one row a log however long the logs are.
+func (s *Store) OpenedLogs(ctx context.Context) ([]string, error) {
+	logs, err := s.names(ctx, "SELECT DISTINCT toString(log) AS name FROM "+s.events+" WHERE epoch = 0 ORDER BY name FORMAT Native")
+	if err != nil {
+		return nil, fmt.Errorf("list opened logs: %w", err)
+	}
+	return logs, nil
+}

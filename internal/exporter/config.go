@@ -1,0 +1,57 @@
+package exporter
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// Config is what an Exporter is told. DefaultConfig has the defaults; New checks the bounds.
+type Config struct {
+	// SystemTopic is where heartbeats go.
+	SystemTopic string
+	// PollEvery is how long a log that had nothing new rests before it is looked at again; a checkpoint is behind by at most that and the time of
+	// one query. 10 ms to 10 s.
+	PollEvery time.Duration
+	// RecheckEvery is how often the entries behind a log's checkpoint are checked again, from the first on. A change of old rows is found after
+	// that time at the latest, or by `agentaudit verify`. One log is read at a time, as fast as it goes. 1 s to 30 days.
+	RecheckEvery time.Duration
+	// HeartbeatEvery is how often each partition of SystemTopic gets a heartbeat. 1 s to 1 h.
+	HeartbeatEvery time.Duration
+	// RejectedKeepDays is how long the keys of rejected records are kept at least. 1 to 3650.
+	RejectedKeepDays int
+}
+
+// DefaultConfig follows logs at most a second behind.
+func DefaultConfig() Config {
+	return Config{
+		SystemTopic:      "audit.system",
+		PollEvery:        500 * time.Millisecond,
+		RecheckEvery:     time.Hour,
+		HeartbeatEvery:   time.Minute,
+		RejectedKeepDays: 30,
+	}
+}
+
+// Validate names the first field that is out of bounds.
+func (c *Config) Validate() error {
+	if c.SystemTopic == "" {
+		return errors.New("exporter: system topic: must be named")
+	}
+	for _, d := range []struct {
+		name            string
+		value, from, to time.Duration
+	}{
+		{"poll interval", c.PollEvery, 10 * time.Millisecond, 10 * time.Second},
+		{"recheck interval", c.RecheckEvery, time.Second, 30 * 24 * time.Hour},
+		{"heartbeat interval", c.HeartbeatEvery, time.Second, time.Hour},
+	} {
+		if d.value < d.from || d.value > d.to {
+			return fmt.Errorf("exporter: %s %v: want %v to %v", d.name, d.value, d.from, d.to)
+		}
+	}
+	if c.RejectedKeepDays < 1 || c.RejectedKeepDays > 3650 {
+		return fmt.Errorf("exporter: rejected records kept for %d days: want 1 to 3650", c.RejectedKeepDays)
+	}
+	return nil
+}

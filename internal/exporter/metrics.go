@@ -1,0 +1,106 @@
+package exporter
+
+import (
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+type metrics struct {
+	failures   prometheus.Counter
+	checked    prometheus.Counter
+	retries    prometheus.Counter
+	heartbeats *prometheus.CounterVec
+	destroyed  prometheus.Counter
+	seals      *sealGauges
+}
+
+func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		failures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "agentaudit_verify_failures_total", Help: "Logs that failed verification and are no longer followed. Any increase is critical.",
+		}),
+		checked: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "agentaudit_exporter_checked_entries_total", Help: "Entries whose hash and link were found right, repeated checks included.",
+		}),
+		retries: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "agentaudit_exporter_retries_total", Help: "Failures of ClickHouse, Kafka or the vault after which the work is tried again.",
+		}),
+		heartbeats: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "agentaudit_exporter_heartbeats_total", Help: "Heartbeats for the partitions of audit.system.",
+		}, []string{"result"}),
+		destroyed: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "agentaudit_exporter_day_keys_destroyed_total", Help: "Keys of rejected records that were destroyed after their time.",
+		}),
+		seals: &sealGauges{
+			size: prometheus.NewDesc("agentaudit_seal_size", "Entries that the log's checkpoint covers.", []string{"log"}, nil),
+			age:  prometheus.NewDesc("agentaudit_seal_age_seconds", "Time since the log's checkpoint last covered all of its entries.", []string{"log"}, nil),
+			logs: map[string]seal{},
+		},
+	}
+	for _, result := range []string{resultSent, resultFailed} {
+		m.heartbeats.WithLabelValues(result) // there from the start, so that rates are right
+	}
+	for _, c := range []prometheus.Collector{m.failures, m.checked, m.retries, m.heartbeats, m.destroyed, m.seals} {
+		if err := registry.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// Label of heartbeats.
+const (
+	resultSent   = "sent"
+	resultFailed = "failed"
+)
+
+// sealGauges shows the checkpoints. Their age grows by itself, so it is computed when asked for.
+type sealGauges struct {
+	size, age *prometheus.Desc
+
+	mu   sync.Mutex
+	logs map[string]seal // by log
+}
+
+type seal struct {
+	size    uint64
+	current time.Time // when the checkpoint last covered all entries, or the log was found
+}
+
+func (g *sealGauges) found(log string) { g.set(log, seal{current: time.Now()}) }
+
+// covered notes that the checkpoint covers all entries.
+func (g *sealGauges) covered(log string, size uint64) {
+	g.set(log, seal{size: size, current: time.Now()})
+}
+
+// moved notes a checkpoint that does not cover all entries yet.
+func (g *sealGauges) moved(log string, size uint64) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.logs[log] = seal{size: size, current: g.logs[log].current}
+}
+
+func (g *sealGauges) set(log string, s seal) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.logs[log] = s
+}
+
+// Describe implements prometheus.Collector.
+func (g *sealGauges) Describe(out chan<- *prometheus.Desc) {
+	out <- g.size
+	out <- g.age
+}
+
+// Collect implements prometheus.Collector.
+func (g *sealGauges) Collect(out chan<- prometheus.Metric) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for log, s := range g.logs {
+		out <- prometheus.MustNewConstMetric(g.size, prometheus.GaugeValue, float64(s.size), log)
+		out <- prometheus.MustNewConstMetric(g.age, prometheus.GaugeValue, time.Since(s.current).Seconds(), log)
+	}
+}
