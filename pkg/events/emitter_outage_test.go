@@ -1,36 +1,30 @@
 package events_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/pkg/events"
 )
-
-func eventually(t *testing.T, what string, cond func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(limit)
-	for !cond() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		time.Sleep(2 * time.Millisecond)
-	}
-}
 
 // TestEmitterBrokerKilled kills the broker again and again under load: every
 // accepted event arrives, each user's in order, and Emit never waits.
 func TestEmitterBrokerKilled(t *testing.T) {
-	b := newBroker(t)
+	b := testkit.EmbeddedKafka(t)
+	topic := testkit.Topic(t, b.Address, testPartitions)
 	noLeaks(t)
-	cfg := withSpool(config(b.addr, "agent.events"), t.TempDir())
+	cfg := withSpool(config(b.Address, topic), t.TempDir())
 	e := newEmitter(t, cfg, events.EmitterDeps{})
 
 	stop := make(chan struct{})
@@ -61,11 +55,13 @@ func TestEmitterBrokerKilled(t *testing.T) {
 	}()
 	for range 3 {
 		acked := e.Stats().Acked
-		eventually(t, "events are acknowledged", func() bool { return e.Stats().Acked > acked+200 })
-		b.kill(t)
-		eventually(t, "events go to the spool", func() bool { s := e.Stats(); return s.InSpool > 500 && !s.KafkaUp })
-		b.start(t)
-		eventually(t, "the spool is drained", func() bool { s := e.Stats(); return s.InSpool < 50 && s.KafkaUp })
+		testkit.Eventually(t, limit, func() bool { return e.Stats().Acked > acked+200 }, "events are acknowledged")
+		b.Kill()
+		testkit.Eventually(t, limit, func() bool { s := e.Stats(); return s.InSpool > 500 && !s.KafkaUp }, "events go to the spool")
+		if err := b.Restart(); err != nil {
+			t.Fatal(err)
+		}
+		testkit.Eventually(t, limit, func() bool { s := e.Stats(); return s.InSpool < 50 && s.KafkaUp }, "the spool is drained")
 	}
 	close(stop)
 	want := <-emitted
@@ -74,10 +70,10 @@ func TestEmitterBrokerKilled(t *testing.T) {
 	if s.InMemory != 0 || s.InSpool != 0 {
 		// What was left at Close is in the spool: the next emitter sends it.
 		e = newEmitter(t, cfg, events.EmitterDeps{})
-		eventually(t, "the rest is sent", func() bool { return e.Stats().InSpool == 0 })
+		testkit.Eventually(t, limit, func() bool { return e.Stats().InSpool == 0 }, "the rest is sent")
 		closeEmitter(t, e)
 	}
-	twice := checkDelivered(t, readTopic(t, b.addr, "agent.events"), want)
+	twice := checkDelivered(t, readTopic(t, b.Address, topic), want)
 	t.Logf("%d events, %d through the spool, %d twice, slowest Emit %s", s.Accepted, s.Spooled, twice, time.Duration(slowest.Load()))
 	if slow := time.Duration(slowest.Load()); slow > 2*time.Second {
 		t.Errorf("an Emit took %s", slow)
@@ -87,12 +83,13 @@ func TestEmitterBrokerKilled(t *testing.T) {
 // TestEmitterOutages cuts the network, and makes it a black hole, in front of any
 // broker.
 func TestEmitterOutages(t *testing.T) {
-	kafkas(t, func(t *testing.T, addr, topic string) {
+	testkit.Kafka(t, func(t *testing.T, addr string) {
+		topic := testkit.Topic(t, addr, testPartitions)
+		wires := testkit.NewProxy(t, addr)
 		noLeaks(t)
-		wires := newNetwork()
 		cfg := withSpool(config(addr, topic), t.TempDir())
 		cfg.RequestTimeout = 500 * time.Millisecond
-		e := newEmitter(t, cfg, events.EmitterDeps{Dial: wires.dial})
+		e := newEmitter(t, cfg, events.EmitterDeps{Dial: wires.Dial})
 		n := 0
 		emit := func(count int) {
 			t.Helper()
@@ -108,10 +105,16 @@ func TestEmitterOutages(t *testing.T) {
 			}
 		}
 		emit(100)
-		for _, outage := range []func(bool){wires.setCut, wires.setHole, wires.setCut} {
+		outages := []func(){
+			wires.Refuse,
+			func() { wires.BlackHole(testkit.ToServer) },
+			// Requests are carried out, the answers are lost: their events come twice.
+			func() { wires.BlackHole(testkit.ToClient) },
+		}
+		for _, outage := range outages {
 			acked := e.Stats().Acked
-			eventually(t, "events are acknowledged", func() bool { return e.Stats().Acked > acked || e.Stats().InMemory == 0 })
-			outage(true)
+			testkit.Eventually(t, limit, func() bool { return e.Stats().Acked > acked || e.Stats().InMemory == 0 }, "events are acknowledged")
+			outage()
 			emit(300)
 			// EmitSync and Flush are content with the spool.
 			if err := e.EmitSync(testContext(t), numbered("ann", n)); err != nil {
@@ -125,26 +128,31 @@ func TestEmitterOutages(t *testing.T) {
 			if s := e.Stats(); s.InSpool < 300 || s.InMemory != 0 {
 				t.Errorf("after Flush while Kafka is away: %+v", s)
 			}
-			outage(false)
+			testkit.Eventually(t, limit, func() bool { return !e.Stats().KafkaUp }, "the outage is noticed")
+			wires.Heal()
 			emit(100)
-			eventually(t, "the spool is drained", func() bool { return e.Stats().InSpool == 0 })
+			testkit.Eventually(t, limit, func() bool { return e.Stats().InSpool == 0 }, "the spool is drained")
 		}
 		closeEmitter(t, e)
 		twice := checkDelivered(t, readTopic(t, addr, topic), map[string]int{"ann": n})
 		t.Logf("%d events, %d twice", n, twice)
+		if twice == 0 {
+			t.Error("no event came twice: no answer was lost")
+		}
 	})
 }
 
 // TestEmitterCloseLeavesTheSpool: Close while Kafka is away returns soon, and the
 // next emitter sends what was left.
 func TestEmitterCloseLeavesTheSpool(t *testing.T) {
-	b := newBroker(t)
+	b := testkit.EmbeddedKafka(t)
+	topic := testkit.Topic(t, b.Address, testPartitions)
+	wires := testkit.NewProxy(t, b.Address)
+	wires.Refuse()
 	noLeaks(t)
-	wires := newNetwork()
-	wires.setCut(true)
-	cfg := withSpool(config(b.addr, "agent.events"), t.TempDir())
+	cfg := withSpool(config(b.Address, topic), t.TempDir())
 	cfg.SpoolAfter = time.Hour // nothing goes to the spool before Close
-	e := newEmitter(t, cfg, events.EmitterDeps{Dial: wires.dial})
+	e := newEmitter(t, cfg, events.EmitterDeps{Dial: wires.Dial})
 	for n := range 100 {
 		if err := e.Emit(t.Context(), numbered("ann", n)); err != nil {
 			t.Fatal(err)
@@ -170,22 +178,23 @@ func TestEmitterCloseLeavesTheSpool(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "the spool is drained", func() bool { return e.Stats().InSpool == 0 })
+	testkit.Eventually(t, limit, func() bool { return e.Stats().InSpool == 0 }, "the spool is drained")
 	closeEmitter(t, e)
-	checkDelivered(t, readTopic(t, b.addr, "agent.events"), map[string]int{"ann": 150})
+	checkDelivered(t, readTopic(t, b.Address, topic), map[string]int{"ann": 150})
 }
 
 // TestEmitterSpoolFull fills the spool; what was accepted arrives, what was
 // refused does not.
 func TestEmitterSpoolFull(t *testing.T) {
-	b := newBroker(t)
+	b := testkit.EmbeddedKafka(t)
+	topic := testkit.Topic(t, b.Address, testPartitions)
+	wires := testkit.NewProxy(t, b.Address)
+	wires.Refuse()
 	noLeaks(t)
-	wires := newNetwork()
-	wires.setCut(true)
-	cfg := withSpool(config(b.addr, "agent.events"), t.TempDir())
+	cfg := withSpool(config(b.Address, topic), t.TempDir())
 	cfg.QueueBytes = 2 << 20
 	cfg.SpoolMaxBytes = 8 << 20
-	e := newEmitter(t, cfg, events.EmitterDeps{Dial: wires.dial})
+	e := newEmitter(t, cfg, events.EmitterDeps{Dial: wires.Dial})
 	start := time.Now()
 	accepted, err := fill(t, e)
 	if !errors.Is(err, events.ErrSpoolFull) {
@@ -204,12 +213,12 @@ func TestEmitterSpoolFull(t *testing.T) {
 			t.Errorf("the refusal took %s", d)
 		}
 	}
-	wires.setCut(false)
-	eventually(t, "there is room again", func() bool { return e.Emit(context.Background(), numbered("ann", accepted)) == nil })
+	wires.Heal()
+	testkit.Eventually(t, limit, func() bool { return e.Emit(context.Background(), numbered("ann", accepted)) == nil }, "there is room again")
 	accepted++
-	eventually(t, "the spool is drained", func() bool { s := e.Stats(); return s.InSpool == 0 && s.InMemory == 0 })
+	testkit.Eventually(t, limit, func() bool { s := e.Stats(); return s.InSpool == 0 && s.InMemory == 0 }, "the spool is drained")
 	closeEmitter(t, e)
-	checkDelivered(t, readTopic(t, b.addr, "agent.events"), map[string]int{"ann": accepted, "bob": 0})
+	checkDelivered(t, readTopic(t, b.Address, topic), map[string]int{"ann": accepted, "bob": 0})
 }
 
 func dirSize(t *testing.T, dir string) (size int64) {
@@ -230,14 +239,15 @@ func dirSize(t *testing.T, dir string) (size int64) {
 
 // TestEmitterExpires: events older than SpoolMaxAge are given up and told.
 func TestEmitterExpires(t *testing.T) {
-	b := newBroker(t)
+	b := testkit.EmbeddedKafka(t)
+	topic := testkit.Topic(t, b.Address, testPartitions)
+	wires := testkit.NewProxy(t, b.Address)
+	wires.Refuse()
 	noLeaks(t)
-	wires := newNetwork()
-	wires.setCut(true)
-	cfg := withSpool(config(b.addr, "agent.events"), t.TempDir())
+	cfg := withSpool(config(b.Address, topic), t.TempDir())
 	cfg.SpoolMaxAge = time.Second
 	var dropped atomic.Int64
-	deps := events.EmitterDeps{Dial: wires.dial, OnDrop: func(_ []byte, err error) {
+	deps := events.EmitterDeps{Dial: wires.Dial, OnDrop: func(_ []byte, err error) {
 		if !errors.Is(err, events.ErrExpired) {
 			t.Errorf("dropped for %v", err)
 		}
@@ -249,23 +259,53 @@ func TestEmitterExpires(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	eventually(t, "old events are given up while Kafka is away", func() bool { return e.Stats().Expired == 20 })
-	wires.setCut(false)
+	testkit.Eventually(t, limit, func() bool { return e.Stats().Expired == 20 }, "old events are given up while Kafka is away")
+	wires.Heal()
 	if err := e.Emit(t.Context(), numbered("ann", 0)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "new events are sent", func() bool { return e.Stats().Acked == 1 })
+	testkit.Eventually(t, limit, func() bool { return e.Stats().Acked == 1 }, "new events are sent")
 	closeEmitter(t, e)
 	if dropped.Load() != 20 {
 		t.Errorf("%d events were handed to OnDrop", dropped.Load())
 	}
-	checkDelivered(t, readTopic(t, b.addr, "agent.events"), map[string]int{"ann": 1, "old": 0})
+	checkDelivered(t, readTopic(t, b.Address, topic), map[string]int{"ann": 1, "old": 0})
 }
 
-// runAgent is the child: an agent whose Kafka is away, which says what was
-// accepted.
-func runAgent(spool, addr string) {
-	cfg := withSpool(config(addr, "agent.events"), spool)
+// agentEnv makes this test binary an agent with a spool in the directory it names.
+const agentEnv = "AGENTAUDIT_TEST_EMITTER_SPOOL"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(agentEnv); dir != "" {
+		runAgent(dir)
+	}
+	os.Exit(m.Run())
+}
+
+// startAgent starts an agent as a process of its own and returns its lines.
+func startAgent(t *testing.T, spool string) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), agentEnv+"="+spool)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd, bufio.NewScanner(out)
+}
+
+// runAgent is an agent whose Kafka is away, and which says what was accepted,
+// until it is killed.
+func runAgent(spool string) {
+	cfg := withSpool(config("127.0.0.1:1", "agent.events"), spool)
 	cfg.SpoolAfter = 10 * time.Millisecond
 	e, err := events.NewEmitter(cfg, events.EmitterDeps{})
 	if err != nil {
@@ -288,13 +328,13 @@ func runAgent(spool, addr string) {
 // TestEmitterKilled kills an agent with kill -9 while its events go to the spool,
 // some times over. What Emit had accepted arrives.
 func TestEmitterKilled(t *testing.T) {
-	b := newBroker(t)
+	b := testkit.EmbeddedKafka(t)
 	for round := range 5 {
 		dir := t.TempDir()
-		cmd, lines := child(t, "agent", dir, "127.0.0.1:1")
+		cmd, lines := startAgent(t, dir)
 		accepted := -1
 		for lines.Scan() {
-			n, err := strconv.Atoi(lastWord(lines.Text()))
+			n, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), "accepted "))
 			if err != nil {
 				t.Fatal(lines.Text())
 			}
@@ -305,7 +345,7 @@ func TestEmitterKilled(t *testing.T) {
 		}
 		if round == 0 {
 			// Meanwhile the directory is taken.
-			_, err := events.NewEmitter(withSpool(config(b.addr, "agent.events"), dir), events.EmitterDeps{})
+			_, err := events.NewEmitter(withSpool(config(b.Address, "agent.events"), dir), events.EmitterDeps{})
 			if !errors.Is(err, events.ErrSpoolLocked) {
 				t.Fatalf("a second process on one spool: %v", err)
 			}
@@ -314,7 +354,7 @@ func TestEmitterKilled(t *testing.T) {
 			t.Fatal(err)
 		}
 		for lines.Scan() { // what it said before it died
-			n, err := strconv.Atoi(lastWord(lines.Text()))
+			n, err := strconv.Atoi(strings.TrimPrefix(lines.Text(), "accepted "))
 			if err != nil {
 				t.Fatal(lines.Text())
 			}
@@ -322,19 +362,19 @@ func TestEmitterKilled(t *testing.T) {
 		}
 		_ = cmd.Wait()
 
-		topic := newTopic(t, b.addr, nil)
-		wrong := withSpool(config(b.addr, topic), dir)
+		topic := testkit.Topic(t, b.Address, testPartitions)
+		wrong := withSpool(config(b.Address, topic), dir)
 		wrong.SpoolKey = make([]byte, 32)
 		if _, err := events.NewEmitter(wrong, events.EmitterDeps{}); !errors.Is(err, events.ErrSpoolKey) {
 			t.Fatalf("with another key: %v", err)
 		}
-		e := newEmitter(t, withSpool(config(b.addr, topic), dir), events.EmitterDeps{})
+		e := newEmitter(t, withSpool(config(b.Address, topic), dir), events.EmitterDeps{})
 		recovered := int(e.Stats().Recovered)
 		if recovered < accepted+1 {
 			t.Errorf("%d events were accepted, %d are in the spool", accepted+1, recovered)
 		}
-		eventually(t, "the spool is drained", func() bool { return e.Stats().InSpool == 0 })
+		testkit.Eventually(t, limit, func() bool { return e.Stats().InSpool == 0 }, "the spool is drained")
 		closeEmitter(t, e)
-		checkDelivered(t, readTopic(t, b.addr, topic), map[string]int{"ann": recovered})
+		checkDelivered(t, readTopic(t, b.Address, topic), map[string]int{"ann": recovered})
 	}
 }

@@ -11,10 +11,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/agentaudit/agentaudit/pkg/events"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
+
+	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/pkg/events"
 )
 
 // limit is how long a test waits for what must come.
@@ -26,10 +28,11 @@ func testContext(t *testing.T) context.Context {
 	return ctx
 }
 
-// noLeaks checks at the test's end that the emitter left no goroutine.
+// noLeaks checks at the test's end that the emitter left no goroutine. Brokers
+// started again meanwhile are still awaited.
 func noLeaks(t *testing.T) {
 	before := goleak.IgnoreCurrent()
-	t.Cleanup(func() { goleak.VerifyNone(t, before) })
+	t.Cleanup(func() { goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("os/exec.(*Cmd).Wait")) })
 }
 
 func config(addr, topic string) events.EmitterConfig {
@@ -136,7 +139,8 @@ func checkDelivered(t *testing.T, records []*kgo.Record, n map[string]int) (twic
 }
 
 func TestEmitterDelivers(t *testing.T) {
-	kafkas(t, func(t *testing.T, addr, topic string) {
+	testkit.Kafka(t, func(t *testing.T, addr string) {
+		topic := testkit.Topic(t, addr, testPartitions)
 		noLeaks(t)
 		e := newEmitter(t, config(addr, topic), events.EmitterDeps{})
 		const workers, each = 8, 500
@@ -191,7 +195,8 @@ func TestEmitterDelivers(t *testing.T) {
 // TestEmitterPartitions: a user is put where a client of another make, with
 // Java's default, puts it.
 func TestEmitterPartitions(t *testing.T) {
-	kafkas(t, func(t *testing.T, addr, topic string) {
+	testkit.Kafka(t, func(t *testing.T, addr string) {
+		topic := testkit.Topic(t, addr, testPartitions)
 		cl, err := kgo.NewClient(kgo.SeedBrokers(addr))
 		if err != nil {
 			t.Fatal(err)
@@ -293,9 +298,12 @@ func fill(t *testing.T, e *events.Emitter) (accepted int, err error) {
 // TestEmitterRefusedByKafka: one event is too large for the topic. It is given up
 // and told, the others arrive.
 func TestEmitterRefusedByKafka(t *testing.T) {
-	addr := newBroker(t).addr
+	testkit.Kafka(t, testEmitterRefusedByKafka)
+}
+
+func testEmitterRefusedByKafka(t *testing.T, addr string) {
+	topic := testkit.Topic(t, addr, testPartitions, "max.message.bytes", "20000")
 	noLeaks(t)
-	topic := newTopic(t, addr, map[string]string{"max.message.bytes": "20000"})
 	var dropped [][]byte
 	e := newEmitter(t, config(addr, topic), events.EmitterDeps{OnDrop: func(record []byte, err error) {
 		if !errors.Is(err, events.ErrRefused) {
@@ -326,11 +334,12 @@ func TestEmitterRefusedByKafka(t *testing.T) {
 }
 
 func TestEmitterMetrics(t *testing.T) {
-	addr := newBroker(t).addr
+	addr := testkit.EmbeddedKafka(t).Address
+	topic := testkit.Topic(t, addr, testPartitions)
 	noLeaks(t)
 	reg := prometheus.NewPedanticRegistry()
-	e := newEmitter(t, config(addr, "agent.events"), events.EmitterDeps{Metrics: reg})
-	if _, err := events.NewEmitter(config(addr, "agent.events"), events.EmitterDeps{Metrics: reg}); err == nil {
+	e := newEmitter(t, config(addr, topic), events.EmitterDeps{Metrics: reg})
+	if _, err := events.NewEmitter(config(addr, topic), events.EmitterDeps{Metrics: reg}); err == nil {
 		t.Error("two emitters on one registry without labels were not refused")
 	}
 	for n := range 3 {
@@ -382,8 +391,9 @@ func TestEmitterConfigErrors(t *testing.T) {
 // TestEmitterDoesNotChangeRecords: a record may be used again, and gets another
 // id each time.
 func TestEmitterDoesNotChangeRecords(t *testing.T) {
-	addr := newBroker(t).addr
-	e := newEmitter(t, config(addr, "agent.events"), events.EmitterDeps{})
+	addr := testkit.EmbeddedKafka(t).Address
+	topic := testkit.Topic(t, addr, testPartitions)
+	e := newEmitter(t, config(addr, topic), events.EmitterDeps{})
 	r := numbered("ann", 0)
 	for range 3 {
 		if err := e.Emit(t.Context(), r); err != nil {
@@ -395,7 +405,7 @@ func TestEmitterDoesNotChangeRecords(t *testing.T) {
 	}
 	closeEmitter(t, e)
 	ids := make(map[string]bool)
-	for _, rec := range readTopic(t, addr, "agent.events") {
+	for _, rec := range readTopic(t, addr, topic) {
 		ids[parseSent(t, rec).EventID] = true
 	}
 	if len(ids) != 3 {

@@ -8,13 +8,13 @@ import (
 // Parser parses records. It keeps its memory from one to the next, so in the steady state it does
 // not allocate. It is not safe for concurrent use; give each goroutine its own.
 type Parser struct {
-	record  []byte
-	pos     int
-	at      Field // what is being parsed, for the error
-	invalid int   // offset of the first byte that is not UTF-8, len(record) if there is none
-	plain   bool  // the record is ASCII without DEL
-	names   nameSet
-	scratch []byte // unescaped values that are checked
+	record   []byte
+	pos      int
+	at       Field // what is being parsed, for the error
+	plainEnd int   // offset of the first byte that is not ASCII or is DEL
+	invalid  int   // offset of the first byte that is not UTF-8, len(record) if there is none
+	names    nameSet
+	scratch  []byte // unescaped values that are checked
 }
 
 // NewParser returns a Parser.
@@ -38,11 +38,8 @@ func (p *Parser) parse(record []byte, ev *Event) *Invalid {
 	if len(record) > MaxRecordBytes {
 		return p.fail(reasonTooLarge)
 	}
-	if p.plain = plainASCII(record); p.plain {
-		p.invalid = len(record)
-	} else {
-		p.invalid = firstInvalid(record)
-	}
+	p.plainEnd = plainPrefix(record)
+	p.invalid = firstInvalid(record, p.plainEnd)
 	p.names.reset(record)
 	if cap(p.scratch) > keptScratchBytes {
 		p.scratch = nil

@@ -20,33 +20,31 @@ func stringHits(w uint64) uint64 {
 	return (((w ^ ones*'"') - ones) | ((w ^ ones*'\\') - ones) | (w - ones*' ')) & highs &^ w
 }
 
-// plainASCII tells whether all bytes are ASCII and none is DEL, so that a string without escapes
-// can hold no control character.
-func plainASCII(b []byte) bool {
-	var seen uint64
-	for ; len(b) >= 32; b = b[32:] {
-		w0, w1 := binary.LittleEndian.Uint64(b), binary.LittleEndian.Uint64(b[8:])
-		w2, w3 := binary.LittleEndian.Uint64(b[16:]), binary.LittleEndian.Uint64(b[24:])
+// plainPrefix returns the number of bytes before the first that is not ASCII or is DEL. A string
+// within them that has no escapes can hold no control character.
+func plainPrefix(b []byte) int {
+	i := 0
+	for ; i+32 <= len(b); i += 32 {
+		w0, w1 := binary.LittleEndian.Uint64(b[i:]), binary.LittleEndian.Uint64(b[i+8:])
+		w2, w3 := binary.LittleEndian.Uint64(b[i+16:]), binary.LittleEndian.Uint64(b[i+24:])
 		// 0x7f + 1 sets the top bit; a carry needs 0xff, whose top bit is seen as well.
-		seen |= w0 | w1 | w2 | w3 | (w0 + ones) | (w1 + ones) | (w2 + ones) | (w3 + ones)
+		seen := w0 | w1 | w2 | w3 | (w0 + ones) | (w1 + ones) | (w2 + ones) | (w3 + ones)
 		if seen&highs != 0 {
-			return false
+			break
 		}
 	}
-	for _, c := range b {
-		if c >= 0x7f {
-			return false
-		}
+	for i < len(b) && b[i] < 0x7f {
+		i++
 	}
-	return true
+	return i
 }
 
-// firstInvalid returns the offset of the first byte that is not UTF-8, len(b) if there is none.
-func firstInvalid(b []byte) int {
-	if utf8.Valid(b) {
+// firstInvalid returns the offset of the first byte from i on that is not UTF-8, len(b) if there
+// is none.
+func firstInvalid(b []byte, i int) int {
+	if utf8.Valid(b[i:]) {
 		return len(b)
 	}
-	i := 0
 	for {
 		r, size := utf8.DecodeRune(b[i:])
 		if r == utf8.RuneError && size == 1 {

@@ -48,7 +48,7 @@ func (p *Parser) checkString(ev *Event, info *fieldInfo, s span) *Invalid {
 			return p.fail(reasonOutcome)
 		}
 	default: // kindLine, kindTenant, kindSubjects
-		if (s.hasEscapes() || !p.plain) && hasControl(text) {
+		if !p.plain(s) && hasControl(text) {
 			return p.fail(controlFault(text))
 		}
 		if info.kind == kindTenant && bytes.IndexByte(text, '/') >= 0 {
@@ -58,6 +58,10 @@ func (p *Parser) checkString(ev *Event, info *fieldInfo, s span) *Invalid {
 	return nil
 }
 
+// plain tells whether a string is seen to hold no control character without a look at it: it has
+// no escapes (whose mark makes last larger than any offset) and lies before plainEnd.
+func (p *Parser) plain(s span) bool { return int(s.last) <= p.plainEnd }
+
 // attributeKeyFault returns why a key of attributes is refused, "" if it is not.
 func (p *Parser) attributeKeyFault(key span) string {
 	text := key.unescape(p.record, &p.scratch)
@@ -66,7 +70,7 @@ func (p *Parser) attributeKeyFault(key span) string {
 		return reasonKeyEmpty
 	case len(text) > maxAttributeKeyBytes:
 		return reasonKeyLong
-	case (key.hasEscapes() || !p.plain) && hasControl(text):
+	case !p.plain(key) && hasControl(text):
 		return reasonKeyControl
 	}
 	return ""

@@ -42,7 +42,7 @@ func (p *Parser) value(ev *Event, f Field, depth int) *Invalid {
 		if s, err = p.str(); err != nil {
 			return err
 		}
-		if n := s.len(); info.kind == kindLine && n > 0 && n <= info.limit && p.plain && !s.hasEscapes() {
+		if n := s.len(); info.kind == kindLine && n > 0 && n <= info.limit && p.plain(s) {
 			break // nothing in it can be wrong; most strings end here
 		}
 		if s.len() == 0 && (info.kind == kindLine || info.kind == kindText) && info.rules&nonEmpty == 0 {
