@@ -10,7 +10,7 @@ import (
 
 // Logs returns the names of all logs that have an entry, ordered.
 func (s *Store) Logs(ctx context.Context) ([]string, error) {
-	logs, err := s.names(ctx, "SELECT DISTINCT toString(log) AS name FROM "+s.events+" ORDER BY name FORMAT Native")
+	logs, err := s.names(ctx, "SELECT DISTINCT CAST(log, 'String') AS name FROM "+s.events+" ORDER BY name FORMAT Native")
 	if err != nil {
 		return nil, fmt.Errorf("list logs: %w", err)
 	}
@@ -22,7 +22,7 @@ const maxTenants = 100_000
 
 // Tenants returns the names of all tenants that have an event, ordered; at most 100,000.
 func (s *Store) Tenants(ctx context.Context) ([]string, error) {
-	tenants, err := s.names(ctx, "SELECT DISTINCT toString(tenant) AS name FROM "+s.events+" WHERE tenant != '' ORDER BY name LIMIT "+strconv.Itoa(maxTenants)+" FORMAT Native")
+	tenants, err := s.names(ctx, "SELECT DISTINCT CAST(tenant, 'String') AS name FROM "+s.events+" WHERE tenant != '' ORDER BY name LIMIT "+strconv.Itoa(maxTenants)+" FORMAT Native")
 	if err != nil {
 		return nil, fmt.Errorf("list tenants: %w", err)
 	}
@@ -47,7 +47,7 @@ func (s *Store) names(ctx context.Context, sql string) ([]string, error) {
 
 // OpenedLogs returns the names of all logs that have an entry 0, ordered. Epoch 0 holds nothing else, so this reads one row a log however long the logs are.
 func (s *Store) OpenedLogs(ctx context.Context) ([]string, error) {
-	logs, err := s.names(ctx, "SELECT DISTINCT toString(log) AS name FROM "+s.events+" WHERE epoch = 0 ORDER BY name FORMAT Native")
+	logs, err := s.names(ctx, "SELECT DISTINCT CAST(log, 'String') AS name FROM "+s.events+" WHERE epoch = 0 ORDER BY name FORMAT Native")
 	if err != nil {
 		return nil, fmt.Errorf("list opened logs: %w", err)
 	}

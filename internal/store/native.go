@@ -28,6 +28,11 @@ func (s *server) readNative(ctx context.Context, sql string, p params, results p
 	// whether the result ends between two blocks, as it should.
 	buffered := bufio.NewReaderSize(body, 256<<10)
 	in := proto.NewReader(buffered)
+	for _, c := range results {
+		if own, ok := c.Data.(streamColumn); ok {
+			own.readFrom(buffered)
+		}
+	}
 	for {
 		if _, err := buffered.Peek(1); err != nil {
 			if errors.Is(err, io.EOF) {

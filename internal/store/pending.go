@@ -6,16 +6,9 @@ import (
 	"io"
 	"time"
 
-	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
-func (s *Store) Scan(ctx context.Context, log string, from uint64, fn func(seq uint64, entry []byte, leaf chain.Hash) error) error {
-	return nil
-}
-func (s *Store) ScanDeep(ctx context.Context, log string, from uint64, fn func(*Stored) error) error {
-	return nil
-}
 func (s *Store) Query(ctx context.Context, sql, format string, w io.Writer) error {
 	return fmt.Errorf("not ready")
 }
