@@ -35,6 +35,8 @@ type dialect interface {
 	insertSubjects(ctx context.Context, tx *sql.Tx, rows []subjectRow) (int64, error)
 	// rewrapSubjects stores rows that were wrapped under another generation since, and returns how many were still as they had been.
 	rewrapSubjects(ctx context.Context, tx *sql.Tx, generation int, rows []rewrapped) (int64, error)
+	// durable refuses an engine that acknowledges before it has written: content could be sealed under keys that a crash takes away.
+	durable(ctx context.Context) error
 	// lockMigrations waits until no other process migrates this database.
 	lockMigrations(ctx context.Context) (unlock func() error, err error)
 	migrations() (goose.Dialect, fs.FS, error)
@@ -48,12 +50,12 @@ type dialect interface {
 // transactionAttempts bounds how often a transaction is repeated that lost against another one.
 const transactionAttempts = 10
 
-func openDatabase(ctx context.Context, cfg Config) (*database, error) {
+func openDatabase(cfg Config) (*database, error) {
 	switch cfg.Driver {
 	case DriverSQLite:
-		return openSQLite(ctx, cfg.DSN)
+		return openSQLite(cfg.DSN)
 	case DriverPostgres:
-		return openPostgres(ctx, cfg.DSN, cfg.Timeout)
+		return openPostgres(cfg.DSN, cfg.Timeout)
 	}
 	return nil, fmt.Errorf("vault driver %q: wanted %s or %s", cfg.Driver, DriverSQLite, DriverPostgres)
 }

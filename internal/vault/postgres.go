@@ -28,7 +28,7 @@ const (
 
 type postgresDialect struct{ write *sql.DB }
 
-func openPostgres(ctx context.Context, dsn string, timeout time.Duration) (*database, error) {
+func openPostgres(dsn string, timeout time.Duration) (*database, error) {
 	cfg, err := pgx.ParseConfig(dsn)
 	if err != nil {
 		return nil, err // its text masks the password
@@ -58,19 +58,15 @@ func openPostgres(ctx context.Context, dsn string, timeout time.Duration) (*data
 		*pool.db = db
 	}
 	d.dialect = &postgresDialect{write: d.write}
-	if err := postgresDurable(ctx, d.read); err != nil {
-		return nil, errors.Join(err, d.close())
-	}
 	return d, nil
 }
 
 func milliseconds(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 
-// postgresDurable refuses a server that acknowledges before it has written: content could be sealed under keys that a crash takes away.
-func postgresDurable(ctx context.Context, db *sql.DB) error {
+func (p *postgresDialect) durable(ctx context.Context) error {
 	for _, setting := range []string{"fsync", "synchronous_commit"} {
 		var value string
-		if err := db.QueryRowContext(ctx, "SELECT current_setting($1)", setting).Scan(&value); err != nil {
+		if err := p.write.QueryRowContext(ctx, "SELECT current_setting($1)", setting).Scan(&value); err != nil {
 			return err
 		}
 		if value == "off" {

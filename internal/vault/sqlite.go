@@ -31,7 +31,7 @@ type sqliteDialect struct {
 	write *sql.DB
 }
 
-func openSQLite(ctx context.Context, path string) (*database, error) {
+func openSQLite(path string) (*database, error) {
 	if path == "" {
 		return nil, errors.New("the vault's database file has no path")
 	}
@@ -132,6 +132,9 @@ func eachRow(ctx context.Context, tx *sql.Tx, statement string, n int, args func
 	}
 	return total, nil
 }
+
+// durable is what the pragmas are for.
+func (*sqliteDialect) durable(context.Context) error { return nil }
 
 func (s *sqliteDialect) lockMigrations(ctx context.Context) (func() error, error) {
 	return lockFile(ctx, s.path+".lock")

@@ -52,11 +52,14 @@ func Open(ctx context.Context, cfg Config, keys *Keyring) (*Vault, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
-	db, err := openDatabase(ctx, cfg)
+	db, err := openDatabase(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
 	v := &Vault{db: db, keys: keys, deployment: cfg.Deployment, timeout: cfg.Timeout}
+	if err := db.durable(ctx); err != nil {
+		return nil, errors.Join(v.failed("open vault", err), db.close())
+	}
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(v.failed("bring the vault's schema up to date", err), db.close())
 	}
