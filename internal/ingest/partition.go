@@ -98,7 +98,7 @@ func (p *partition) session(ctx context.Context) error {
 		return err
 	}
 	if opening == nil {
-		if err := sameTopic(ctx, p.in.deps.Kafka, p.topic, p.number, writer.Head()); err != nil {
+		if err := sameTopic(ctx, p.in.deps.Kafka, p.in.deps.Store, p.topic, p.number, writer.Head()); err != nil {
 			return err
 		}
 	}

@@ -56,7 +56,7 @@ func Reopen(ctx context.Context, deps ReopenDeps, cfg ledger.Config, r Reopening
 	if err != nil {
 		return vault.Generation{}, err
 	}
-	next.FirstOffset, err = firstOffset(ctx, deps.Kafka, topic, number, head, r.From)
+	next.FirstOffset, err = firstOffset(ctx, deps, topic, number, head, r.From)
 	if err != nil {
 		return vault.Generation{}, err
 	}
@@ -126,8 +126,8 @@ func closeLog(ctx context.Context, writer *ledger.Writer[*store.Block], successo
 }
 
 // firstOffset is where the successor begins.
-func firstOffset(ctx context.Context, kafka *kafkaio.Client, topic string, number int, head chain.Head, from int64) (int64, error) {
-	start, end, err := kafka.Offsets(ctx, topic, number)
+func firstOffset(ctx context.Context, deps ReopenDeps, topic string, number int, head chain.Head, from int64) (int64, error) {
+	start, end, err := deps.Kafka.Offsets(ctx, topic, number)
 	if err != nil {
 		return 0, fmt.Errorf("read offsets of %s/%d: %w", topic, number, err)
 	}
@@ -140,7 +140,7 @@ func firstOffset(ctx context.Context, kafka *kafkaio.Client, topic string, numbe
 	if head.Size == 0 || head.Next < start || head.Next > end {
 		return start, nil
 	}
-	switch err := sameTopic(ctx, kafka, topic, number, head); {
+	switch err := sameTopic(ctx, deps.Kafka, deps.Store, topic, number, head); {
 	case errors.Is(err, errRecreated):
 		return start, nil
 	case err != nil:

@@ -8,6 +8,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/ledger"
+	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/events"
@@ -40,13 +41,14 @@ func (p *partition) opening(ctx context.Context, head chain.Head, generation vau
 	return control, nil
 }
 
-// sameTopic reads the record that the head was made from once more and compares it
-// with what the head says. Kafka's clients see no topic id, so this is how a
-// recreated topic is told from the one that the log belongs to. A record that Kafka
-// no longer has proves nothing either way.
-func sameTopic(ctx context.Context, kafka *kafkaio.Client, topic string, number int, head chain.Head) error {
-	if head.LastOffset == chain.NoOffset {
-		return nil
+// sameTopic reads the record that the log's last entry was made from once more and
+// compares it with what the entry says. Kafka's clients see no topic id, so this is
+// how a recreated topic is told from the one that the log belongs to. A record that
+// Kafka no longer has proves nothing either way.
+func sameTopic(ctx context.Context, kafka *kafkaio.Client, entries *store.Store, topic string, number int, head chain.Head) error {
+	head, err := lastRecord(ctx, entries, head)
+	if err != nil || head.LastOffset == chain.NoOffset {
+		return err
 	}
 	rec, found, err := kafka.RecordAt(ctx, topic, number, head.LastOffset)
 	switch {
@@ -64,6 +66,21 @@ func sameTopic(ctx context.Context, kafka *kafkaio.Client, topic string, number 
 		return fmt.Errorf("%s at offset %d: %w", head.Log, head.LastOffset, errRecreated)
 	}
 	return nil
+}
+
+// lastRecord goes back from control entries at the end of a log to the entry that
+// came from a record. The head it returns has no LastOffset if there is none.
+func lastRecord(ctx context.Context, entries *store.Store, head chain.Head) (chain.Head, error) {
+	for head.LastOffset == chain.NoOffset && head.Size > 1 {
+		entry, err := entries.EntryAt(ctx, head.Log, head.Size-2)
+		if err != nil {
+			return chain.Head{}, fmt.Errorf("read entry %d of %s: %w", head.Size-2, head.Log, err)
+		}
+		if head, err = chain.HeadOf(entry); err != nil {
+			return chain.Head{}, err
+		}
+	}
+	return head, nil
 }
 
 // stopReason names why a log must not be extended until an operator has looked at

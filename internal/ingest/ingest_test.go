@@ -1,0 +1,235 @@
+package ingest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// Two processes share a topic, one comes and goes; each record is in its log once.
+func TestEveryRecordBecomesOneEntry(t *testing.T) {
+	testkit.Kafka(t, func(t *testing.T, broker string) {
+		const partitions, rounds, each = 3, 6, 200
+		r := newRig(t, broker, partitions)
+		_, stopFirst := r.start()
+		for round := range rounds {
+			var values [][]byte
+			for i := range each {
+				switch v := event(i); i % 50 {
+				case 7:
+					values = append(values, v[:len(v)/2])
+				case 9:
+					values = append(values, []byte{})
+				default:
+					values = append(values, v)
+				}
+			}
+			r.produce(values...)
+			if round == 2 {
+				r.start()
+			}
+			if round == 4 {
+				stopFirst()
+			}
+		}
+		r.awaitSealed(partitions)
+		kinds := map[chain.Kind]int{}
+		for p := range partitions {
+			c := r.check(chain.LogName(r.cfg.EventsTopic, p, 0))
+			for kind, n := range c.kinds {
+				kinds[kind] += n
+			}
+			for i, offset := range c.offsets {
+				if offset != int64(i) {
+					t.Fatalf("partition %d: entry %d holds offset %d", p, i, offset)
+				}
+			}
+		}
+		if kinds[chain.KindRejected] != rounds*8 || kinds[chain.KindEvent] != rounds*(each-8) || kinds[chain.KindControl] != partitions {
+			t.Errorf("kinds %v", kinds)
+		}
+	})
+}
+
+func TestGoroutinesEndWithRun(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	before := goleak.IgnoreCurrent()
+	_, stop := r.start()
+	r.produce(event(1))
+	r.awaitSealed(1)
+	stop()
+	// Idle connections belong to the clients, which outlive the ingester.
+	goleak.VerifyNone(t, before, goleak.IgnoreAnyFunction("net/http.(*persistConn).readLoop"),
+		goleak.IgnoreAnyFunction("net/http.(*persistConn).writeLoop"), goleak.IgnoreAnyFunction("database/sql.(*DB).connectionOpener"),
+		goleak.IgnoreAnyFunction("github.com/segmentio/kafka-go.(*conn).run"), goleak.IgnoreAnyFunction("github.com/segmentio/kafka-go.(*connPool).discover"),
+		goleak.IgnoreAnyFunction("github.com/segmentio/kafka-go.(*connGroup).grabConnOrConnect"))
+}
+
+// A gap stops the partition, loudly, until the operator reopens it; the others go on.
+func TestGapStopsThePartitionUntilReopened(t *testing.T) {
+	broker := testkit.EmbeddedKafka(t).Address
+	r := newRig(t, broker, 2)
+	_, stop := r.start()
+	r.produce(someEvents(40)...)
+	r.awaitSealed(2)
+	stop()
+	r.produce(someEvents(40)...)
+	_, end, err := r.kafka.Offsets(t.Context(), r.cfg.EventsTopic, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	testkit.DeleteRecords(t, broker, r.cfg.EventsTopic, 0, end-1)
+
+	in, _ := r.start()
+	testkit.Eventually(t, 30*time.Second, func() bool { return in.stops.check(t.Context()) != nil }, "partition stopped")
+	if err := in.stops.check(t.Context()); !strings.Contains(err.Error(), r.cfg.EventsTopic+"/0 (gap)") {
+		t.Errorf("readiness says %v", err)
+	}
+	log := chain.LogName(r.cfg.EventsTopic, 0, 0)
+	before := r.check(log)
+	next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, Reason: "retention was too short", From: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.FirstOffset != end-1 || next.PredecessorSize != before.head.Size+1 {
+		t.Errorf("successor %+v after %+v", next, before.head)
+	}
+	r.awaitSealed(2)
+	if c := r.check(log); !c.head.Closed {
+		t.Error("the old log is not closed")
+	}
+	successor := r.check(next.Log)
+	if !slices.Equal(successor.offsets, []int64{end - 1}) {
+		t.Errorf("successor holds offsets %v", successor.offsets)
+	}
+	testkit.Eventually(t, 10*time.Second, func() bool { return in.stops.check(t.Context()) == nil }, "partition runs again")
+	if _, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, From: -1}); err == nil || !strings.Contains(err.Error(), next.Log) {
+		t.Errorf("reopened twice: %v", err)
+	}
+}
+
+// A topic that was made anew is told by its records, even when the offsets fit.
+func TestRecreatedTopicIsNoticed(t *testing.T) {
+	broker := testkit.EmbeddedKafka(t).Address
+	r := newRig(t, broker, 1)
+	_, stop := r.start()
+	r.produce(someEvents(10)...)
+	r.awaitSealed(1)
+	stop()
+	testkit.DeleteTopic(t, broker, r.cfg.EventsTopic)
+	testkit.MakeTopic(t, broker, r.cfg.EventsTopic, 1)
+	r.produce(someEvents(20)...)
+	in, _ := r.start()
+	testkit.Eventually(t, 30*time.Second, func() bool { return in.stops.check(t.Context()) != nil }, "partition stopped")
+	if err := in.stops.check(t.Context()); !strings.Contains(err.Error(), "recreated") {
+		t.Errorf("readiness says %v", err)
+	}
+	next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: chain.LogName(r.cfg.EventsTopic, 0, 0), From: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.awaitSealed(1)
+	if c := r.check(next.Log); len(c.offsets) != 20 || c.offsets[0] != 0 {
+		t.Errorf("successor holds offsets %v", c.offsets)
+	}
+}
+
+// A log that does not hold its checkpoint is not extended, and its successor names the checkpoint.
+func TestRollbackStopsTheLog(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	_, stop := r.start()
+	r.produce(someEvents(10)...)
+	r.awaitSealed(1)
+	stop()
+	log := chain.LogName(r.cfg.EventsTopic, 0, 0)
+	head := r.check(log).head
+	lost := vault.Checkpoint{Log: log, Size: head.Size + 3, Head: chain.Hash{7}, At: time.Now()}
+	if swapped, err := r.vault.CompareAndSwapCheckpoint(t.Context(), log, 0, lost); err != nil || !swapped {
+		t.Fatal(swapped, err)
+	}
+	r.produce(someEvents(5)...)
+	in, _ := r.start()
+	testkit.Eventually(t, 30*time.Second, func() bool { return in.stops.check(t.Context()) != nil }, "partition stopped")
+	if err := in.stops.check(t.Context()); !strings.Contains(err.Error(), "rollback") {
+		t.Errorf("readiness says %v", err)
+	}
+	if now := r.check(log).head; now != head {
+		t.Error("the log was extended")
+	}
+	next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, Reason: "restored a backup", From: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if next.PredecessorSize != lost.Size || next.PredecessorHead != lost.Head || next.FirstOffset != head.Next {
+		t.Errorf("successor %+v", next)
+	}
+	if now := r.check(log).head; now != head {
+		t.Error("a close entry was built on what contradicts the checkpoint")
+	}
+	r.awaitSealed(1)
+	r.check(next.Log)
+}
+
+// A second writer of one log, as a process that was stopped and woke up, does no harm.
+func TestTwoWritersOfOnePartition(t *testing.T) {
+	broker := testkit.EmbeddedKafka(t).Address
+	r := newRig(t, broker, 1)
+	other := *r
+	other.cfg.Group += "-other" // its own group assigns it the same partition
+	a, _ := r.start()
+	b, _ := other.start()
+	for range 20 {
+		r.produce(someEvents(100)...)
+	}
+	r.awaitSealed(1)
+	c := r.check(chain.LogName(r.cfg.EventsTopic, 0, 0))
+	if len(c.offsets) != 2000 {
+		t.Errorf("%d records in the log, want 2000", len(c.offsets))
+	}
+	total := testutil.ToFloat64(a.metrics.entries.WithLabelValues("event")) + testutil.ToFloat64(b.metrics.entries.WithLabelValues("event"))
+	if total != 2000 {
+		t.Errorf("the two count %v events, want each record counted by the one that stored it", total)
+	}
+}
+
+func TestSealingWaitsWhileTheVaultIsAway(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	r.start()
+	r.produce(event(1))
+	r.awaitSealed(1)
+	head := r.check(chain.LogName(r.cfg.EventsTopic, 0, 0)).head
+	if err := r.vault.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// The lease of everybody who is cached runs out within a second.
+	testkit.Eventually(t, 10*time.Second, func() bool { return r.vault.Ping(t.Context()) != nil }, "vault closed")
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	<-time.After(1200 * time.Millisecond)
+	r.produce(event(1), event(2))
+	<-ctx.Done()
+	if now := r.check(chain.LogName(r.cfg.EventsTopic, 0, 0)).head; now != head {
+		t.Error("something was sealed without the vault")
+	}
+}
+
+func someEvents(n int) [][]byte {
+	values := make([][]byte, n)
+	for i := range values {
+		values[i] = event(i)
+	}
+	return values
+}
+
+func (r *rig) reopenDeps() ReopenDeps {
+	return ReopenDeps{Kafka: r.kafka, Store: r.store, Vault: r.vault}
+}
