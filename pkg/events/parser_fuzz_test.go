@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/santhosh-tekuri/jsonschema/v6"
 )
 
 // FuzzParse compares the parser with jsontext, a strict JSON parser by others that refuses
@@ -27,27 +28,32 @@ func FuzzParse(f *testing.F) {
 	}
 	schema := compileSchema(f)
 	parser, ev := NewParser(), new(Event)
-	f.Fuzz(func(t *testing.T, record []byte) {
-		before := bytes.Clone(record)
-		err := parser.Parse(record, ev)
-		if !bytes.Equal(before, record) {
-			t.Fatal("the parser changed the record")
-		}
-		var invalid *Invalid
-		if err != nil && (!errors.As(err, &invalid) || invalid.Field == "" || invalid.Reason == "") {
-			t.Fatalf("error %v without field and reason", err)
-		}
-		strict := jsontext.Value(record).IsValid()
-		switch {
-		case err == nil && !strict:
-			t.Fatal("the parser accepts what jsontext refuses")
-		case err == nil:
-			readAll(t, ev)
-			checkAgainstSchema(t, schema, record, nil)
-		case strict && record[firstByte(record)] == '{':
-			checkAgainstSchema(t, schema, record, err)
-		}
-	})
+	f.Fuzz(func(t *testing.T, record []byte) { checkAgreement(t, schema, parser, ev, record) })
+}
+
+// checkAgreement parses a record and compares the result with jsontext and the schema, as
+// FuzzParse says.
+func checkAgreement(t *testing.T, schema *jsonschema.Schema, parser *Parser, ev *Event, record []byte) {
+	t.Helper()
+	before := bytes.Clone(record)
+	err := parser.Parse(record, ev)
+	if !bytes.Equal(before, record) {
+		t.Fatal("the parser changed the record")
+	}
+	var invalid *Invalid
+	if err != nil && (!errors.As(err, &invalid) || invalid.Field == "" || invalid.Reason == "") {
+		t.Fatalf("error %v without field and reason", err)
+	}
+	strict := jsontext.Value(record).IsValid()
+	switch {
+	case err == nil && !strict:
+		t.Fatal("the parser accepts what jsontext refuses")
+	case err == nil:
+		readAll(t, ev)
+		checkAgainstSchema(t, schema, record, nil)
+	case strict && record[firstByte(record)] == '{':
+		checkAgainstSchema(t, schema, record, err)
+	}
 }
 
 // firstByte returns the offset of the first byte that is no white space.

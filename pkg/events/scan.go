@@ -25,8 +25,9 @@ func stringHits(w uint64) uint64 {
 func plainPrefix(b []byte) int {
 	i := 0
 	for ; i+32 <= len(b); i += 32 {
-		w0, w1 := binary.LittleEndian.Uint64(b[i:]), binary.LittleEndian.Uint64(b[i+8:])
-		w2, w3 := binary.LittleEndian.Uint64(b[i+16:]), binary.LittleEndian.Uint64(b[i+24:])
+		block := b[i : i+32]
+		w0, w1 := binary.LittleEndian.Uint64(block), binary.LittleEndian.Uint64(block[8:])
+		w2, w3 := binary.LittleEndian.Uint64(block[16:]), binary.LittleEndian.Uint64(block[24:])
 		// 0x7f + 1 sets the top bit; a carry needs 0xff, whose top bit is seen as well.
 		seen := w0 | w1 | w2 | w3 | (w0 + ones) | (w1 + ones) | (w2 + ones) | (w3 + ones)
 		if seen&highs != 0 {
