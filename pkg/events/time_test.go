@@ -7,12 +7,16 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestTimeAgreesWithStandardLibrary draws times with impossible days, hours and zones among them.
+// TestTimeAgreesWithStandardLibrary draws times with impossible days, hours and zones among them
+// (but no zone of 60 minutes and none of 24 hours: time.Parse takes those, RFC 3339 does not).
 func TestTimeAgreesWithStandardLibrary(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		text := rapid.StringMatching(`(19|20|21|22)\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-6]\d:[0-5]\d(\.\d{1,9})?(Z|[+-][0-2]\d:[0-6]\d)`).Draw(t, "time")
+		text := rapid.StringMatching(`(19|20|21|22)\d\d-[01]\d-[0-3]\dT[0-2]\d:[0-6]\d:[0-5]\d(\.\d{1,9})?(Z|[+-][0-2]\d:[0-5]\d)`).Draw(t, "time")
 		want, err := time.Parse(time.RFC3339Nano, text)
 		micros, fault := parseTime([]byte(text))
+		if zone := text[len(text)-6:]; zone[1:3] == "24" {
+			return
+		}
 		switch {
 		case err != nil && fault != reasonTime:
 			t.Fatalf("%q, time.Parse says %v", fault, err)
