@@ -92,8 +92,9 @@ func (c *ClickHouse) validate() error {
 	}
 	return first(
 		func() error { return notBoth("clickhouse.password", c.Password, c.PasswordFile) },
+		func() error { return within("clickhouse.max_execution", c.MaxExecution, time.Second, 5*time.Minute) },
 		func() error {
-			return within("clickhouse.insert_timeout", c.InsertTimeout, 5*time.Second, 10*time.Minute)
+			return within("clickhouse.insert_timeout", c.InsertTimeout, c.MaxExecution, 10*time.Minute)
 		},
 		func() error { return within("clickhouse.query_timeout", c.QueryTimeout, time.Second, 24*time.Hour) },
 	)

@@ -110,7 +110,7 @@ func (l *layer) apply(known map[string]reflect.Value) error {
 			}
 			return unknown(key, l.from(key), known)
 		}
-		if isSecret(field) && !l.secrets && values[key] != nil {
+		if isSecret(field) && !l.secrets && values[key] != nil && values[key] != "" {
 			return fmt.Errorf("%s: secrets are taken from a file (%s_file) or the environment (%s), not from %s", key, key, envName(key), l.from(key))
 		}
 		if err := set(field, values[key]); err != nil {

@@ -27,7 +27,7 @@ func (b *ByteSize) UnmarshalText(text []byte) error {
 			continue
 		}
 		number, err := strconv.ParseFloat(strings.TrimSpace(digits), 64)
-		if err != nil || number < 0 || number*unit.factor > 1<<60 {
+		if err != nil || !(number >= 0 && number*unit.factor <= 1<<60) { // not NaN either
 			break
 		}
 		*b = ByteSize(number * unit.factor)
