@@ -91,7 +91,7 @@ func openWriter(t testing.TB, s *Store, log string) *Writer {
 }
 
 // insert stores the block on top of the head that is stored.
-func insert(t testing.TB, w *Writer, b *Block) {
+func insert(t failer, w *Writer, b *Block) {
 	t.Helper()
 	head, err := w.Head(context.Background())
 	if err != nil {

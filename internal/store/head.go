@@ -51,7 +51,7 @@ func headsQuery(events string) string {
 func (r *headReader) head(ctx context.Context, s *Store, at *server, p params, log string, known uint64) (chain.Head, error) {
 	for {
 		from := max(known, 1) - 1
-		q := p.with(params{"param_log": log, "param_from": strconv.FormatUint(from, 10)})
+		q := p.with(params{"param_log": paramText(log), "param_from": strconv.FormatUint(from, 10)})
 		if err := r.read(ctx, at, headQuery(s.events), q); err != nil {
 			return chain.Head{}, err
 		}
@@ -67,7 +67,7 @@ func (r *headReader) head(ctx context.Context, s *Store, at *server, p params, l
 
 // entryAt returns one entry and its recomputed leaf hash.
 func (r *headReader) entryAt(ctx context.Context, s *Store, at *server, p params, log string, seq uint64) ([]byte, chain.Hash, error) {
-	q := p.with(params{"param_log": log, "param_seq": strconv.FormatUint(seq, 10)})
+	q := p.with(params{"param_log": paramText(log), "param_seq": strconv.FormatUint(seq, 10)})
 	if err := r.read(ctx, at, entryQuery(s.events), q); err != nil {
 		return nil, chain.Hash{}, err
 	}

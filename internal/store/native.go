@@ -53,6 +53,9 @@ func (s *server) readNative(ctx context.Context, sql string, p params, results p
 	}
 }
 
+// keptAtEnd is how much of a response's end is kept: an exception's text is shorter.
+const keptAtEnd = 4 << 10
+
 // lastRead keeps the end of what was read from a response: an exception that occurs
 // after the status was sent stands there.
 type lastRead struct {
@@ -63,7 +66,7 @@ type lastRead struct {
 
 func (l *lastRead) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
-	if keep := maxExceptionBytes; n >= keep {
+	if keep := keptAtEnd; n >= keep {
 		l.last = append(l.last[:0], p[n-keep:n]...)
 	} else if n > 0 {
 		if over := len(l.last) + n - keep; over > 0 {

@@ -40,7 +40,7 @@ func (s *Store) scan(ctx context.Context, columns, log string, from uint64, resu
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()
 	sql := "SELECT " + columns + " FROM " + s.events + " WHERE log = {log:String} AND seq >= {from:UInt64} ORDER BY log, seq FORMAT Native"
-	p := s.scanParams().with(params{"param_log": log, "param_from": strconv.FormatUint(from, 10)})
+	p := s.scanParams().with(params{"param_log": paramText(log), "param_from": strconv.FormatUint(from, 10)})
 	err := s.read(ctx, func(at *server) error {
 		return at.readNative(ctx, sql, p, results, func(rows int) error {
 			if err := each(rows); err != nil {

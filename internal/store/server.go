@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -75,17 +74,6 @@ func (t TLS) load() (*tls.Config, error) {
 		config.Certificates = []tls.Certificate{pair}
 	}
 	return config, nil
-}
-
-// params are a request's settings, its session, and the values of {name:Type} in its
-// statement, these under param_name.
-type params map[string]string
-
-// with returns p with more on top.
-func (p params) with(more params) params {
-	all := maps.Clone(p)
-	maps.Copy(all, more)
-	return all
 }
 
 // ask posts a statement that carries no data. See do.

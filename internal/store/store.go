@@ -110,9 +110,3 @@ func (s *Store) InsertsInFlight(ctx context.Context, log string) (int, error) {
 	}
 	return int(inserts.Row(0)), nil
 }
-
-// Quiet reports that no server is working on an insert into log.
-func (s *Store) Quiet(ctx context.Context, log string) (bool, error) {
-	n, err := s.InsertsInFlight(ctx, log)
-	return err == nil && n == 0, err
-}

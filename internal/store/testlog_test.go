@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"math/rand/v2"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/agentaudit/agentaudit/pkg/chain"
@@ -14,9 +13,16 @@ import (
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
+// failer is what *testing.T and *rapid.T have in common.
+type failer interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // testLog makes entries of one log as ingest would, with made-up ciphertexts.
 type testLog struct {
-	t      testing.TB
+	t      failer
 	head   chain.Head
 	parser *events.Parser
 	random *rand.ChaCha8
@@ -32,7 +38,7 @@ type sealed struct {
 
 var testStart = time.Date(2026, 11, 20, 21, 14, 5, 123456000, time.UTC)
 
-func newTestLog(t testing.TB, name string) *testLog {
+func newTestLog(t failer, name string) *testLog {
 	return &testLog{t: t, head: chain.EmptyHead(name), parser: events.NewParser(), hasher: chain.NewHasher(),
 		random: rand.NewChaCha8(sha256.Sum256([]byte(name)))}
 }
@@ -205,7 +211,7 @@ func hashOf(l *testLog, what string, n uint64) []byte {
 }
 
 // fill appends the rows to an empty block.
-func fill(t testing.TB, b *Block, rows ...*sealed) *Block {
+func fill(t failer, b *Block, rows ...*sealed) *Block {
 	t.Helper()
 	b.Reset()
 	for _, r := range rows {
