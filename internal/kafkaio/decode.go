@@ -51,6 +51,7 @@ type decoder struct {
 	last  int64       // offset of its record read last
 	plain []byte      // not compressed: its bytes not read yet
 	pack  io.Reader   // compressed: its stream
+	probe [1]byte     // for looking whether anything follows
 	carry []byte      // compressed: unpacked bytes that did not fit into the last Batch
 }
 
@@ -206,10 +207,10 @@ func (d *decoder) readPacked(b *Batch) (full bool, err error) {
 			}
 			continue
 		}
-		m, err := io.ReadFull(d.pack, b.plain[len(b.plain):cap(b.plain)])
+		m, err := io.ReadAtLeast(d.pack, b.plain[len(b.plain):cap(b.plain)], 1)
 		b.plain = b.plain[:len(b.plain)+m]
 		switch {
-		case err == io.EOF || err == io.ErrUnexpectedEOF:
+		case err == io.EOF:
 			ended = true
 		case err != nil:
 			return false, bad("it does not unpack: %v", err)
@@ -218,8 +219,7 @@ func (d *decoder) readPacked(b *Batch) (full bool, err error) {
 	more := len(b.plain) > at
 	b.plain = b.plain[:at]
 	if !more && !ended {
-		var one [1]byte
-		m, err := io.ReadFull(d.pack, one[:])
+		m, err := io.ReadFull(d.pack, d.probe[:])
 		if err != nil && err != io.EOF {
 			return false, bad("it does not unpack: %v", err)
 		}

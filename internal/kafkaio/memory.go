@@ -38,12 +38,15 @@ func (r *response) release() {
 // readStep is what is read under one deadline.
 const readStep = 1 << 20
 
-// read fills the buffer with n bytes, each MiB within its patience. It grows as bytes arrive, so a length that is wrong costs no memory.
+// read fills the buffer with n bytes, each MiB within its patience. A large one grows as bytes arrive, so a length that is wrong costs little memory.
 func (r *response) read(from net.Conn, n int, patience time.Duration) error {
 	if n < 0 || n > maxResponseBytes {
 		return fmt.Errorf("an answer of %d bytes: at most %d are read (is it Kafka, and is the topic's max.message.bytes below that?)", n, maxResponseBytes)
 	}
 	r.buf = r.buf[:0]
+	if n <= r.keep {
+		r.buf = slices.Grow(r.buf, n) // harmless if it is wrong
+	}
 	for len(r.buf) < n {
 		have, step := len(r.buf), min(n-len(r.buf), readStep)
 		if cap(r.buf)-have < step {
