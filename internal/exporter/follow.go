@@ -26,9 +26,9 @@ const (
 // alone: its checkpoint stays at what was good. Other logs go on.
 func (e *Exporter) followLog(ctx context.Context, log string) error {
 	group, groupCtx := errgroup.WithContext(ctx)
-	f := &follower{exporter: e, log: log, hasher: chain.NewHasher()}
-	group.Go(func() error { return f.run(groupCtx) })             // ends with groupCtx or a fault
-	group.Go(func() error { return e.recheckLog(groupCtx, log) }) // ends with groupCtx or a fault
+	f := &follower{exporter: e, log: log, hasher: chain.NewHasher(), caughtUp: make(chan struct{})}
+	group.Go(func() error { return f.run(groupCtx) })                         // ends with groupCtx or a fault
+	group.Go(func() error { return e.recheckLog(groupCtx, log, f.caughtUp) }) // ends with groupCtx or a fault
 	err := group.Wait()
 	var fault *chain.Fault
 	if errors.As(err, &fault) {
@@ -48,6 +48,7 @@ type follower struct {
 
 	sealed   vault.Checkpoint // the latest one known; zero Size: none
 	verifier *chain.Verifier  // at sealed or behind it; nil: to be made from the vault's checkpoint
+	caughtUp chan struct{}    // closed once the checkpoint covered all entries
 }
 
 // run follows the log until ctx ends or a *chain.Fault was seen faultLooks times.
@@ -79,11 +80,21 @@ func (f *follower) run(ctx context.Context) error {
 			if more {
 				continue
 			}
-			f.exporter.metrics.seals.covered(f.log, f.sealed.Size)
+			f.covered()
 		}
 		if sleep(ctx, pause) != nil {
 			return nil
 		}
+	}
+}
+
+// covered notes that the checkpoint covers all entries.
+func (f *follower) covered() {
+	f.exporter.metrics.seals.covered(f.log, f.sealed.Size)
+	select {
+	case <-f.caughtUp:
+	default:
+		close(f.caughtUp)
 	}
 }
 

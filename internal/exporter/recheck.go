@@ -9,8 +9,13 @@ import (
 )
 
 // recheckLog checks a log from its first entry to its checkpoint, again and again, until ctx ends or a *chain.Fault was seen faultLooks times. Following
-// alone would never look at an old row again.
-func (e *Exporter) recheckLog(ctx context.Context, log string) error {
+// alone would never look at an old row again. It begins when following has caught up: what is new comes first.
+func (e *Exporter) recheckLog(ctx context.Context, log string, caughtUp <-chan struct{}) error {
+	select {
+	case <-caughtUp:
+	case <-ctx.Done():
+		return nil
+	}
 	faults := 0
 	wait := newBackoff()
 	for {
@@ -25,8 +30,6 @@ func (e *Exporter) recheckLog(ctx context.Context, log string) error {
 				return fault
 			}
 			pause = e.cfg.PollEvery
-		case errors.Is(err, errNoCheckpoint):
-			pause = e.cfg.PollEvery
 		case err != nil:
 			e.failing("checking a log anew is interrupted, trying again", err, "log", log)
 			pause = wait.NextBackOff()
@@ -40,9 +43,6 @@ func (e *Exporter) recheckLog(ctx context.Context, log string) error {
 	}
 }
 
-// errNoCheckpoint: the log is new, so nothing of it can have been changed since.
-var errNoCheckpoint = errors.New("no checkpoint yet")
-
 func (e *Exporter) recheckOnce(ctx context.Context, log string) error {
 	select {
 	case e.recheck <- struct{}{}:
@@ -51,11 +51,8 @@ func (e *Exporter) recheckOnce(ctx context.Context, log string) error {
 		return context.Cause(ctx)
 	}
 	checkpoint, found, err := e.deps.Vault.Checkpoint(ctx, log)
-	if err != nil {
-		return err
-	}
-	if !found {
-		return errNoCheckpoint
+	if err != nil || !found {
+		return err // without a checkpoint there is nothing that could have been changed since
 	}
 	verifier := chain.NewVerifier(log)
 	err = e.deps.Store.Scan(ctx, log, 0, func(seq uint64, entry []byte, leaf chain.Hash) error {

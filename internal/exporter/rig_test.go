@@ -1,0 +1,286 @@
+package exporter
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"go.uber.org/goleak"
+
+	"github.com/agentaudit/agentaudit/internal/author"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// soon bounds waiting for what should take a second or two.
+const soon = 30 * time.Second
+
+// rig is what an exporter works with, with tables of its own. Its Kafka is a port that nobody listens on, unless a test sets another: following logs
+// must not need it.
+type rig struct {
+	t      *testing.T
+	cfg    Config
+	server testkit.ClickHouseServer
+	store  *store.Store
+	vault  *vault.Vault
+	author *author.Author
+	kafka  *kafkaio.Client
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	r := &rig{t: t, cfg: DefaultConfig(), server: testkit.ClickHouse(t)}
+	r.cfg.PollEvery, r.cfg.RecheckEvery = 20*time.Millisecond, time.Second
+	cfg := store.DefaultConfig()
+	cfg.Addresses, cfg.Database, cfg.User, cfg.Password = []string{r.server.URL}, r.server.Database, r.server.User, r.server.Password
+	var err error
+	if r.store, err = store.Open(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.store.Close() })
+	if err := r.store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	r.vault = newVault(t)
+	r.author = newAuthor(t, "exporter-1")
+	r.kafka = newKafka(t, "127.0.0.1:1")
+	return r
+}
+
+func newVault(t *testing.T) *vault.Vault {
+	t.Helper()
+	keys, err := vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + filepath.Join(t.TempDir(), "keyring")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := vault.Open(t.Context(), vault.Config{Driver: vault.DriverSQLite, DSN: filepath.Join(t.TempDir(), "vault.db"), Deployment: "test"}, keys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = v.Close() })
+	return v
+}
+
+func newAuthor(t *testing.T, name string) *author.Author {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "author.key")
+	if err := author.CreateKey(path); err != nil {
+		t.Fatal(err)
+	}
+	a, err := author.Load(name, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
+}
+
+func newKafka(t *testing.T, broker string) *kafkaio.Client {
+	t.Helper()
+	cfg := kafkaio.DefaultConfig()
+	cfg.Brokers = []string{broker}
+	client, err := kafkaio.New(cfg, kafkaio.Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return client
+}
+
+// process is a running exporter.
+type process struct {
+	*Exporter
+	registry *prometheus.Registry
+	alarms   *alarms
+	stop     func() // and wait; harmless when repeated
+}
+
+func (r *rig) start() *process {
+	r.t.Helper()
+	p := &process{registry: prometheus.NewRegistry(), alarms: &alarms{out: r.t.Output()}}
+	var err error
+	p.Exporter, err = New(r.cfg, Deps{Kafka: r.kafka, Store: r.store, Vault: r.vault, Author: r.author, Metrics: p.registry,
+		Log: slog.New(slog.NewJSONHandler(p.alarms, nil))})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- p.Run(ctx) }() // ends with ctx
+	p.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			r.t.Errorf("exporter: %v", err)
+		}
+	})
+	r.t.Cleanup(p.stop)
+	return p
+}
+
+// alarms keeps the log's records of severity critical.
+type alarms struct {
+	out interface{ Write([]byte) (int, error) }
+
+	mu  sync.Mutex
+	all []alarm
+}
+
+type alarm struct {
+	Severity string `json:"severity"`
+	Log      string `json:"log"`
+	Seq      uint64 `json:"seq"`
+	Reason   string `json:"reason"`
+}
+
+func (a *alarms) Write(line []byte) (int, error) {
+	var one alarm
+	if err := json.NewDecoder(bytes.NewReader(line)).Decode(&one); err == nil && one.Severity == "critical" {
+		a.mu.Lock()
+		a.all = append(a.all, one)
+		a.mu.Unlock()
+	}
+	return a.out.Write(line)
+}
+
+func (a *alarms) list() []alarm {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]alarm(nil), a.all...)
+}
+
+// metric returns the value of a gauge or counter without labels, or with log as its only one; -1 if there is none.
+func (p *process) metric(t *testing.T, name, log string) float64 {
+	t.Helper()
+	families, err := p.registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() != name {
+			continue
+		}
+		for _, m := range family.GetMetric() {
+			if log == "" && len(m.GetLabel()) == 0 || len(m.GetLabel()) == 1 && m.GetLabel()[0].GetValue() == log {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue()
+			}
+		}
+	}
+	return -1
+}
+
+// awaitAlarm waits for the one alarm and checks it.
+func (r *rig) awaitAlarm(p *process, log string, seq uint64, reason string) {
+	r.t.Helper()
+	testkit.Eventually(r.t, soon, func() bool { return len(p.alarms.list()) > 0 }, "an alarm")
+	got := p.alarms.list()[0]
+	if len(p.alarms.list()) > 1 || got.Log != log || got.Seq != seq || !strings.Contains(got.Reason, reason) {
+		r.t.Fatalf("alarms %+v, want one of %s at seq %d: %s", p.alarms.list(), log, seq, reason)
+	}
+	if failures := testutil.ToFloat64(p.metrics.failures); failures != 1 {
+		r.t.Errorf("agentaudit_verify_failures_total is %v", failures)
+	}
+}
+
+// awaitCheckpoint waits until the vault's checkpoint is the head of l.
+func (r *rig) awaitCheckpoint(l *testLog) {
+	r.t.Helper()
+	testkit.Eventually(r.t, soon, func() bool {
+		c, _, err := r.vault.Checkpoint(context.Background(), l.head.Log)
+		return err == nil && c.Size == l.head.Size && c.Head == l.head.Leaf
+	}, "the checkpoint of "+l.head.Log+" has "+strconv.FormatUint(l.head.Size, 10)+" entries")
+}
+
+func (r *rig) checkpointSize(log string) uint64 {
+	r.t.Helper()
+	c, _, err := r.vault.Checkpoint(context.Background(), log)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return c.Size
+}
+
+// exec changes the table as somebody with the operator's password could.
+func (r *rig) exec(statement string) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), soon)
+	defer cancel()
+	if err := r.server.Exec(ctx, strings.ReplaceAll(statement, "{events}", r.server.Database+".events")); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// testLog writes a log as ingest does.
+type testLog struct {
+	rig    *rig
+	head   chain.Head
+	writer *store.Writer
+	block  *store.Block
+}
+
+// newLog opens a log with n entries behind its first.
+func (r *rig) newLog(name string, n int) *testLog {
+	r.t.Helper()
+	writer, err := r.store.OpenWriter(r.t.Context(), name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(writer.Close)
+	l := &testLog{rig: r, head: chain.EmptyHead(name), writer: writer, block: store.NewBlock()}
+	topic, partition, _, err := chain.ParseLog(name)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	open := chain.Control{Op: chain.OpOpen, NextEpoch: 202611, Deployment: "test", Topic: topic, Partition: partition}
+	l.insert([]chain.Header{{Kind: chain.KindControl, Source: chain.Source{Offset: chain.NoOffset}}}, [][]byte{chain.AppendControl(nil, &open)})
+	if n > 0 {
+		l.add(n)
+	}
+	return l
+}
+
+// add inserts n entries at once.
+func (l *testLog) add(n int) {
+	l.rig.t.Helper()
+	headers, bodies := make([]chain.Header, n), make([][]byte, n)
+	for i := range n {
+		offset := l.head.Next + int64(i)
+		headers[i] = chain.Header{Kind: chain.KindRejected, Source: chain.Source{Offset: offset, Next: offset + 1}}
+		bodies[i] = chain.AppendRejected(nil, &chain.Rejected{Field: "record", Reason: "not JSON", Bytes: i})
+	}
+	l.insert(headers, bodies)
+}
+
+func (l *testLog) insert(headers []chain.Header, bodies [][]byte) {
+	l.rig.t.Helper()
+	token := l.head.Token(0)
+	l.block.Reset()
+	for i := range headers {
+		h := &headers[i]
+		h.Log, h.Seq, h.Prev, h.Epoch, h.SealedMicros = l.head.Log, l.head.Size, l.head.Leaf, l.head.NextEpoch, time.Now().UnixMicro()
+		entry := chain.AppendEntry(nil, h, bodies[i])
+		head, err := chain.HeadOf(entry)
+		if err != nil {
+			l.rig.t.Fatal(err)
+		}
+		if err := l.block.Append(&store.Row{Header: h, Leaf: head.Leaf, Entry: entry}); err != nil {
+			l.rig.t.Fatal(err)
+		}
+		l.head = head
+	}
+	if err := l.writer.Insert(context.Background(), token, l.block); err != nil {
+		l.rig.t.Fatal(err)
+	}
+}
