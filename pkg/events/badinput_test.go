@@ -39,7 +39,7 @@ func TestBadInput(t *testing.T) {
 		if strings.Contains(err.Error(), "jane") {
 			t.Errorf("%s: the error quotes the record", name)
 		}
-		if ev.seen != 0 || ev.has != 0 || len(ev.attributes)+len(ev.subjects)+len(ev.unknown) != 0 {
+		if ev.seen != 0 || ev.has != 0 || ev.TimeMicros() != 0 || ev.Outcome() != 0 || ev.ID() != (UUID{}) || len(ev.attributes)+len(ev.subjects)+len(ev.unknown) != 0 {
 			t.Errorf("%s: the event holds something", name)
 		}
 	}

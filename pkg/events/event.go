@@ -62,6 +62,7 @@ const keptMembers = 4096
 func (e *Event) reset(record []byte) {
 	e.record = record
 	e.seen, e.has = 0, 0
+	e.timeMicros, e.id, e.outcome, e.reserved = 0, UUID{}, 0, false
 	if cap(e.unknown) > keptMembers {
 		e.unknown = nil
 	}

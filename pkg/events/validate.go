@@ -60,7 +60,7 @@ func (p *Parser) checkString(ev *Event, info *fieldInfo, s span) *Invalid {
 
 // plain tells whether a string is seen to hold no control character without a look at it: it has
 // no escapes (whose mark makes last larger than any offset) and lies before plainEnd.
-func (p *Parser) plain(s span) bool { return int(s.last) <= p.plainEnd }
+func (p *Parser) plain(s span) bool { return s.last <= uint32(p.plainEnd) }
 
 // attributeKeyFault returns why a key of attributes is refused, "" if it is not.
 func (p *Parser) attributeKeyFault(key span) string {
