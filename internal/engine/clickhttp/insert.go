@@ -17,7 +17,15 @@ func (x *run) insert(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
-	defer ins.Close()
+	committed := false
+	defer func() {
+		ins.Close()
+		if !committed {
+			// The engine keeps an abandoned insert in system.processes until its connection runs
+			// something else; in a session that may be never.
+			_ = c.exec("SELECT 1")
+		}
+	}()
 
 	arriving, cancel := contextWithin(ctx, x.q.maxExecution)
 	defer cancel()
@@ -34,6 +42,7 @@ func (x *run) insert(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
+	committed = true
 	stats.ElapsedSeconds = time.Since(x.started).Seconds()
 	setSummary(x.w.Header(), stats)
 	x.w.Header().Set("Content-Length", "0")
