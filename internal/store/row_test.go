@@ -168,7 +168,7 @@ func TestCheckerFindsEveryColumn(t *testing.T) {
 		}
 		other := "changed_" + name
 		exec(t, s, "CREATE TABLE "+s.cfg.Database+"."+other+" AS "+s.events)
-		exec(t, s, "INSERT INTO "+s.cfg.Database+"."+other+" ("+columnNames+") SELECT * REPLACE ("+changed+" AS "+name+") FROM "+s.events+" WHERE seq = 1")
+		exec(t, s, "INSERT INTO "+s.cfg.Database+"."+other+" ("+columnNames+") SELECT * REPLACE ("+changed+" AS "+name+") FROM "+s.events+" AS e WHERE e.seq = 1")
 		altered := openStore(t, s.cfg)
 		altered.events = s.cfg.Database + "." + other
 		log := l.head.Log
