@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
@@ -60,11 +61,20 @@ func CreateKey(path string) error {
 		return fmt.Errorf("make an author's key: %w", err)
 	}
 	_, err = file.WriteString(hex.EncodeToString(seed) + "\n")
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
+	if err = errors.Join(err, file.Sync(), file.Close(), syncFolder(filepath.Dir(path))); err != nil {
 		// Half a key would only be refused later.
 		return fmt.Errorf("make an author's key: %w", errors.Join(err, os.Remove(path)))
 	}
 	return nil
+}
+
+// syncFolder makes a new name in a folder survive a power loss.
+func syncFolder(path string) error {
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // Name returns the author's name.
