@@ -32,7 +32,6 @@ func (v *Vault) Subjects(ctx context.Context, ids []Identity) ([]Subject, error)
 	}
 	found := make(map[LookupHash]Subject, len(missing))
 	ws := v.keys.wrappers()
-	defer ws.wipe()
 	if err := v.findSubjects(ctx, ws, missing, found); err != nil {
 		return nil, v.failed("look up subjects", err)
 	}
@@ -53,9 +52,9 @@ func (v *Vault) Subjects(ctx context.Context, ids []Identity) ([]Subject, error)
 
 // findSubjects moves those who exist from missing to found.
 func (v *Vault) findSubjects(ctx context.Context, ws *wrappers, missing map[LookupHash]Identity, found map[LookupHash]Subject) error {
-	query := v.db.query(subjectColumns + v.db.in("lookup"))
+	query := v.db.query(subjectKeyColumns + v.db.in("lookup"))
 	for hashes := range slices.Chunk(sortedHashes(missing), subjectsPerTransaction) {
-		rows, err := collect(ctx, v.db.read, scanSubject, query, v.db.set(hashSlices(hashes)))
+		rows, err := collect(ctx, v.db.read, scanSubjectKeys, query, v.db.set(hashSlices(hashes)))
 		if err != nil {
 			return err
 		}

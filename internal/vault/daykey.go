@@ -38,7 +38,6 @@ func (v *Vault) DayKey(ctx context.Context, day string) (gdpr.Keys, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	ws := v.keys.wrappers()
-	defer ws.wipe()
 	for range subjectAttempts {
 		rows, err := collect(ctx, v.db.read, scanDayKey, v.db.query(dayKeyColumns+"day = ?"), day)
 		if err != nil {

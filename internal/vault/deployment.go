@@ -57,7 +57,6 @@ func (v *Vault) loadDeployment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer w.wipe()
 	plain, err := w.unwrap(purposeDeployment, []byte(row.name), row.secrets)
 	if err != nil {
 		return err
@@ -82,7 +81,6 @@ func (v *Vault) createDeployment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer w.wipe()
 	plain := make([]byte, 64)
 	defer clear(plain)
 	rand.Read(plain) // never fails
@@ -112,7 +110,6 @@ func (v *Vault) checkKeyring(ctx context.Context) error {
 			return err
 		}
 		same := bytes.Equal(w.fingerprint(), generation.fingerprint)
-		w.wipe()
 		if !same {
 			return fmt.Errorf("%w: generation %d in the %s is another key; use the keyring that the vault was created with",
 				ErrWrongKeyring, generation.number, v.keys.source)

@@ -166,6 +166,24 @@ func TestKeyringRefused(t *testing.T) {
 	}
 }
 
+// A process was killed between writing the new keyring and renaming it.
+func TestKeyringLeftHalfWritten(t *testing.T) {
+	k, cfg := newKeyring(t)
+	left := strings.TrimPrefix(cfg.Source, "file:") + ".new"
+	if err := os.WriteFile(left, []byte(`{"v":1,"gener`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenKeyring(t.Context(), cfg); err != nil {
+		t.Error(err)
+	}
+	if n, err := k.Rotate(t.Context()); n != 2 || err != nil {
+		t.Errorf("Rotate: %d, %v", n, err)
+	}
+	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("left behind: %v", err)
+	}
+}
+
 // Processes that rotate at the same time lose none of the generations.
 func TestRotateAtTheSameTime(t *testing.T) {
 	_, cfg := newKeyring(t)

@@ -15,7 +15,6 @@ func (v *Vault) KeysByID(ctx context.Context, ids []gdpr.KeyID) (map[gdpr.KeyID]
 	defer cancel()
 	found := make(map[gdpr.KeyID]gdpr.Keys, len(ids))
 	ws := v.keys.wrappers()
-	defer ws.wipe()
 	for some := range slices.Chunk(ids, subjectsPerTransaction) {
 		set := make([][]byte, len(some))
 		for i := range some {
@@ -32,7 +31,7 @@ func (v *Vault) KeysByID(ctx context.Context, ids []gdpr.KeyID) (map[gdpr.KeyID]
 }
 
 func (v *Vault) subjectKeys(ctx context.Context, ws *wrappers, set any, found map[gdpr.KeyID]gdpr.Keys) error {
-	rows, err := collect(ctx, v.db.read, scanSubject, v.db.query(subjectColumns+v.db.in("key_id")), set)
+	rows, err := collect(ctx, v.db.read, scanSubjectKeys, v.db.query(subjectKeyColumns+v.db.in("key_id")), set)
 	if err != nil {
 		return err
 	}

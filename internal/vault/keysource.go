@@ -91,7 +91,11 @@ func (s keySource) create(ctx context.Context, plain []byte) error {
 	if err != nil {
 		return err
 	}
-	return createSecretFile(s.file, stored)
+	unlock, err := lockFile(ctx, s.file+".lock")
+	if err != nil {
+		return err
+	}
+	return errors.Join(createSecretFile(s.file, stored), unlock())
 }
 
 // replace reads the stored keyring, changes it and writes it back. Processes that share the file take turns.
@@ -103,7 +107,10 @@ func (s keySource) replace(ctx context.Context, change func(plain []byte) ([]byt
 	if err != nil {
 		return err
 	}
-	defer unlock()
+	return errors.Join(s.replaceLocked(ctx, change), unlock())
+}
+
+func (s keySource) replaceLocked(ctx context.Context, change func(plain []byte) ([]byte, error)) error {
 	plain, err := s.read(ctx)
 	if err != nil {
 		return err

@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math"
 	"sync"
@@ -54,7 +53,7 @@ func (l *lease) failed(err error) {
 // end makes the lease invalid at once.
 func (l *lease) end() { l.until.Store(math.MinInt64) }
 
-// await returns nil as soon as the lease is valid, or when ctx ends its error, with the reason why the lease was not extended.
+// await returns nil as soon as the lease is valid. When ctx ends it returns the reasons: why ctx ended and why the lease was not extended.
 func (l *lease) await(ctx context.Context) error {
 	for !l.valid() {
 		l.mu.Lock()
@@ -67,7 +66,7 @@ func (l *lease) await(ctx context.Context) error {
 		case <-renewed:
 		case <-ctx.Done():
 			if lastErr == nil {
-				lastErr = errors.New("not asked yet")
+				lastErr = fmt.Errorf("%w: no answer yet", ErrUnavailable)
 			}
 			return fmt.Errorf("wait for the vault's lease: %w; the vault's last answer: %w", ctx.Err(), lastErr)
 		}

@@ -59,7 +59,6 @@ func (v *Vault) useGeneration(ctx context.Context, generation int) error {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	ws := v.keys.wrappers()
-	defer ws.wipe()
 	w, err := ws.of(ctx, generation)
 	if err != nil {
 		return err
@@ -106,7 +105,6 @@ func (v *Vault) rewrapSome(ctx context.Context, generation int) (read, done int,
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	ws := v.keys.wrappers()
-	defer ws.wipe()
 	w, err := ws.of(ctx, generation)
 	if err != nil {
 		return 0, 0, err
@@ -161,7 +159,6 @@ func (v *Vault) rewrapDayKeys(ctx context.Context, generation int) error {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	ws := v.keys.wrappers()
-	defer ws.wipe()
 	w, err := ws.of(ctx, generation)
 	if err != nil {
 		return err

@@ -32,9 +32,10 @@ func readSecretFile(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(file, maxSecretFileBytes))
 }
 
-// createSecretFile stores data in a file that must not exist. On return it is durable; after an error there is no file or a complete one.
+// createSecretFile stores data in a file that must not exist. On return it is durable; after an error there is no file or a complete one. The caller
+// holds the file's lock.
 func createSecretFile(path string, data []byte) error {
-	temporary, err := writeTemporary(path, data)
+	temporary, err := writeBeside(path, data)
 	if err != nil {
 		return err
 	}
@@ -49,32 +50,35 @@ func createSecretFile(path string, data []byte) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// replaceSecretFile stores data in place of a file's content. On return it is durable; after an error the file has the old content or the new.
+// replaceSecretFile stores data in place of a file's content. On return it is durable; after an error the file has the old content or the new. The
+// caller holds the file's lock.
 func replaceSecretFile(path string, data []byte) error {
-	temporary, err := writeTemporary(path, data)
+	temporary, err := writeBeside(path, data)
 	if err != nil {
 		return err
 	}
 	if err := os.Rename(temporary, path); err != nil {
-		os.Remove(temporary)
-		return err
+		return errors.Join(err, os.Remove(temporary))
 	}
 	return syncDir(filepath.Dir(path))
 }
 
-// writeTemporary writes data to a new file beside path, mode 0600, and flushes it to disk.
-func writeTemporary(path string, data []byte) (string, error) {
-	file, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".new-*")
+// writeBeside writes data to a file beside path, mode 0600, and flushes it to disk. Its name is always the same, so that what a killed process leaves
+// there does not stay: it holds keys.
+func writeBeside(path string, data []byte) (string, error) {
+	temporary := path + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return "", err
 	}
 	_, err = file.Write(data)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err != nil {
-		os.Remove(file.Name())
-		return "", err
+	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(temporary))
 	}
-	return file.Name(), nil
+	return temporary, nil
 }
 
 // syncDir makes a directory's names durable.

@@ -24,10 +24,18 @@ type subjectRow struct {
 	keys, identity []byte
 }
 
-const subjectColumns = `SELECT id, lookup, key_id, wrapped, keys, identity FROM subjects WHERE `
+// Identities are read only where they are needed.
+const (
+	subjectColumns    = `SELECT id, lookup, key_id, wrapped, keys, identity FROM subjects WHERE `
+	subjectKeyColumns = `SELECT id, lookup, key_id, wrapped, keys FROM subjects WHERE `
+)
 
 func scanSubject(rows *sql.Rows, r *subjectRow) error {
 	return rows.Scan(fixed(r.id[:]), fixed(r.lookup[:]), fixed(r.keyID[:]), &r.wrapped, &r.keys, &r.identity)
+}
+
+func scanSubjectKeys(rows *sql.Rows, r *subjectRow) error {
+	return rows.Scan(fixed(r.id[:]), fixed(r.lookup[:]), fixed(r.keyID[:]), &r.wrapped, &r.keys)
 }
 
 // Find returns the subject of a person, and false if there is none.
@@ -47,7 +55,7 @@ func (v *Vault) SubjectByID(ctx context.Context, id gdpr.SubjectID) (Subject, bo
 func (v *Vault) oneSubject(ctx context.Context, condition string, value []byte) (Subject, bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	rows, err := collect(ctx, v.db.read, scanSubject, v.db.query(subjectColumns+condition), value)
+	rows, err := collect(ctx, v.db.read, scanSubjectKeys, v.db.query(subjectKeyColumns+condition), value)
 	if err != nil {
 		return Subject{}, false, v.failed("look up a subject", err)
 	}
@@ -55,7 +63,6 @@ func (v *Vault) oneSubject(ctx context.Context, condition string, value []byte) 
 		return Subject{}, false, nil
 	}
 	ws := v.keys.wrappers()
-	defer ws.wipe()
 	s, err := rows[0].subject(ctx, ws)
 	if err != nil {
 		return Subject{}, false, v.failed("look up a subject", err)
@@ -69,7 +76,6 @@ func (v *Vault) Identify(ctx context.Context, ids []gdpr.SubjectID) (map[gdpr.Su
 	defer cancel()
 	people := make(map[gdpr.SubjectID]Identity, len(ids))
 	ws := v.keys.wrappers()
-	defer ws.wipe()
 	query := v.db.query(subjectColumns + v.db.in("id"))
 	for some := range slices.Chunk(ids, subjectsPerTransaction) {
 		set := make([][]byte, len(some))

@@ -69,12 +69,8 @@ func Open(ctx context.Context, cfg Config, keys *Keyring) (*Vault, error) {
 	return v, nil
 }
 
-// Close ends all connections, after the calls in progress, and overwrites the deployment's secrets.
-func (v *Vault) Close() error {
-	err := v.db.close()
-	v.secrets = deploymentSecrets{}
-	return err
-}
+// Close ends all connections, after the calls in progress.
+func (v *Vault) Close() error { return v.db.close() }
 
 // Ping says whether the database answers and is the one that was opened.
 func (v *Vault) Ping(ctx context.Context) error {

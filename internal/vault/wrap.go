@@ -7,6 +7,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 )
 
 // Purposes of wrapped values. A value opens only for the purpose and at the place that it was wrapped for.
@@ -29,8 +30,12 @@ const fingerprintBytes = 16
 // random nonces allow under one key. It is encrypted with AES-256-GCM and a random nonce, with purpose and place as associated data.
 type wrapper struct {
 	generation int
-	kek        [kekBytes]byte
+	mac        hash.Hash // under the generation's key
 	label      []byte
+}
+
+func newWrapper(generation int, kek *[kekBytes]byte) *wrapper {
+	return &wrapper{generation: generation, mac: hmac.New(sha256.New, kek[:])}
 }
 
 // wrapper returns a wrapper for a generation of the keyring.
@@ -39,10 +44,9 @@ func (k *Keyring) wrapper(ctx context.Context, generation int) (*wrapper, error)
 	if err != nil {
 		return nil, err
 	}
-	return &wrapper{generation: generation, kek: key}, nil
+	defer clear(key[:])
+	return newWrapper(generation, &key), nil
 }
-
-func (w *wrapper) wipe() { clear(w.kek[:]) }
 
 // wrap encrypts plain for a purpose and a place. The place names the row, by parts of fixed length.
 func (w *wrapper) wrap(purpose string, place, plain []byte) []byte {
@@ -64,10 +68,10 @@ func (w *wrapper) aead(purpose string, place []byte) cipher.AEAD {
 	w.label = append(w.label, purpose...)
 	w.label = append(w.label, 0)
 	w.label = append(w.label, place...)
-	mac := hmac.New(sha256.New, w.kek[:])
-	mac.Write(w.label)
+	w.mac.Reset()
+	w.mac.Write(w.label)
 	var key [sha256.Size]byte
-	block, err := aes.NewCipher(mac.Sum(key[:0]))
+	block, err := aes.NewCipher(w.mac.Sum(key[:0]))
 	clear(key[:])
 	if err != nil {
 		panic(err) // the key has the right size
@@ -81,9 +85,9 @@ func (w *wrapper) aead(purpose string, place []byte) cipher.AEAD {
 
 // fingerprint tells this generation's key from any other.
 func (w *wrapper) fingerprint() []byte {
-	mac := hmac.New(sha256.New, w.kek[:])
-	mac.Write([]byte(wrapLabel + "fingerprint"))
-	return mac.Sum(nil)[:fingerprintBytes]
+	w.mac.Reset()
+	w.mac.Write([]byte(wrapLabel + "fingerprint"))
+	return w.mac.Sum(nil)[:fingerprintBytes]
 }
 
 // wrappers keeps one wrapper per generation during one call.
@@ -104,10 +108,4 @@ func (w *wrappers) of(ctx context.Context, generation int) (*wrapper, error) {
 	}
 	w.by[generation] = one
 	return one, nil
-}
-
-func (w *wrappers) wipe() {
-	for _, one := range w.by {
-		one.wipe()
-	}
 }

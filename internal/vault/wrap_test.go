@@ -8,7 +8,7 @@ import (
 )
 
 func TestWrap(t *testing.T) {
-	one, two := &wrapper{generation: 1, kek: [kekBytes]byte{1}}, &wrapper{generation: 2, kek: [kekBytes]byte{2}}
+	one, two := newWrapper(1, &[kekBytes]byte{1}), newWrapper(2, &[kekBytes]byte{2})
 	place, plain := []byte("0123456789abcdef"), []byte("secret")
 	wrapped := one.wrap(purposeSubjectKeys, place, plain)
 	if bytes.Contains(wrapped, plain) || bytes.Equal(wrapped, one.wrap(purposeSubjectKeys, place, plain)) {
@@ -39,10 +39,11 @@ func TestWrap(t *testing.T) {
 
 // Made with Python's cryptography and hmac: what is stored must stay readable.
 func TestWrapGolden(t *testing.T) {
-	w := &wrapper{generation: 1}
-	for i := range w.kek {
-		w.kek[i] = byte(i)
+	var kek [kekBytes]byte
+	for i := range kek {
+		kek[i] = byte(i)
 	}
+	w := newWrapper(1, &kek)
 	wrapped, err := hex.DecodeString(goldenWrapped)
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +54,7 @@ func TestWrapGolden(t *testing.T) {
 	if got := hex.EncodeToString(w.fingerprint()); got != goldenFingerprint {
 		t.Errorf("fingerprint %s, want %s", got, goldenFingerprint)
 	}
-	hasher := newHasher(&w.kek)
+	hasher := newHasher(&kek)
 	h := hasher.Hash([]byte("acmé"), []byte("alice"))
 	if got := hex.EncodeToString(h[:]); got != goldenLookup || hasher.identity(Identity{"acmé", "alice"}) != h {
 		t.Errorf("look-up hash %s, want %s", got, goldenLookup)
