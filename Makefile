@@ -27,7 +27,7 @@ need-go:
 .PHONY: build
 build: need-go ## build the programs into bin/
 	@mkdir -p bin
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: engine
 engine: build ## fetch the embedded ClickHouse engine into the cache and check its digest

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/engine"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/process"
@@ -55,6 +56,27 @@ func (keysCreateCommand) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	_, err = fmt.Fprintf(w.stdout, "made %s\n", cfg.Keys.Source)
+	return err
+}
+
+type keysCreateAuthorCommand struct{}
+
+// Help is printed by `keys create-author --help`.
+func (keysCreateAuthorCommand) Help() string {
+	return `Makes the key that exporter.author_key_file names, with which the exporter signs its own records. The vault learns the public
+key when the exporter starts, and never takes another one for that name: keep a copy.`
+}
+
+func (keysCreateAuthorCommand) Run(w *world) error {
+	cfg, err := w.config()
+	if err != nil {
+		return err
+	}
+	path := string(cfg.Exporter.AuthorKeyFile)
+	if err := author.CreateKey(path); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.stdout, "made %s\n", path)
 	return err
 }
 

@@ -34,8 +34,9 @@ type commands struct {
 	} `cmd:"" help:"Logs: list, reopen."`
 	Setup setupCommand `cmd:"" help:"Make topics and tables, and bring tables up to date."`
 	Keys  struct {
-		Create keysCreateCommand `cmd:"" help:"Make a keyring."`
-	} `cmd:"" help:"The key-encryption keys: create."`
+		Create       keysCreateCommand       `cmd:"" help:"Make the keyring."`
+		CreateAuthor keysCreateAuthorCommand `cmd:"" help:"Make the key that signs the exporter's own records."`
+	} `cmd:"" help:"Keys: create, create-author."`
 	Engine struct {
 		Fetch engineFetchCommand `cmd:"" help:"Fetch the embedded ClickHouse engine into the cache and check its digest."`
 	} `cmd:"" help:"The embedded ClickHouse engine: fetch."`

@@ -24,6 +24,7 @@ func (f Folder) clickhouse() string { return filepath.Join(string(f), "clickhous
 func (f Folder) logs() string       { return filepath.Join(string(f), "logs") }
 func (f Folder) secrets() string    { return filepath.Join(string(f), "secrets") }
 func (f Folder) password() string   { return filepath.Join(f.secrets(), "clickhouse_password") }
+func (f Folder) authorKey() string  { return filepath.Join(f.secrets(), "exporter.key") }
 func (f Folder) keyring() string    { return filepath.Join(f.secrets(), "keyring") }
 
 // make makes the folders, for our user only. A folder that holds somebody else's files is refused: its mode would

@@ -8,17 +8,21 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
-// makeSecrets makes the engine's password and the keyring, once.
+// makeSecrets makes, once, the engine's password, the key of the exporter's own records, and the keyring.
 func (f Folder) makeSecrets(ctx context.Context, c config.Config) error {
 	if _, err := os.Stat(f.password()); errors.Is(err, fs.ErrNotExist) {
 		if err := writeFile(f.password(), []byte(rand.Text()+"\n")); err != nil {
 			return fmt.Errorf("write the password for ClickHouse: %w", err)
 		}
+	}
+	if err := author.CreateKey(f.authorKey()); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
 	if _, err := os.Stat(f.keyring()); !errors.Is(err, fs.ErrNotExist) {
 		return err

@@ -101,6 +101,7 @@ func (f Folder) missing(ctx context.Context) (map[string]string, error) {
 		"clickhouse.password_file": f.relative(f.password()),
 		"vault.path":               "vault.db",
 		"keys.source":              "file:" + f.relative(f.keyring()),
+		"exporter.author_key_file": f.relative(f.authorKey()),
 		"http.exporter":            addresses[2],
 		"http.ingest":              addresses[3],
 		"http.detector":            addresses[4],

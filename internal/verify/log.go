@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
@@ -37,7 +38,13 @@ func checkLog(ctx context.Context, deps Deps, o Options, known *knowledge, log s
 	}
 	var err error
 	if o.Deep {
-		err = deps.Store.ScanDeep(ctx, log, 0, c.deep)
+		columns := store.NewChecker()
+		err = deps.Store.ScanDeep(ctx, log, 0, func(row *store.Stored) error {
+			if err := c.check(row.Seq, row.Entry, row.Leaf); err != nil {
+				return err
+			}
+			return columns.Check(row)
+		})
 	} else {
 		err = deps.Store.Scan(ctx, log, 0, c.check)
 	}

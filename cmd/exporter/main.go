@@ -1,0 +1,57 @@
+// Command exporter: Serves what leaves the system: health and metrics, checkpoints, proofs, queries.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/agentaudit/agentaudit/internal/author"
+	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/exporter"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/process"
+)
+
+func main() {
+	os.Exit(process.Main(process.Spec{
+		Name:   "exporter",
+		Help:   "Serves what leaves the system: health and metrics, checkpoints, proofs, queries.",
+		Listen: func(c config.Config) string { return c.HTTP.Exporter },
+		Memory: func(c config.Config) config.ByteSize { return c.Exporter.MemoryLimit },
+		Build:  build,
+	}, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// authorName is the name under which the exporter signs its own records.
+const authorName = "exporter"
+
+func build(ctx context.Context, base process.Base) (_ *process.Process, err error) {
+	signer, err := author.Load(authorName, string(base.Config.Exporter.AuthorKeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("exporter.author_key_file: %w", err)
+	}
+	systems, err := process.Open(ctx, base.Config, kafkaio.Deps{Logger: base.Log, Metrics: base.Metrics})
+	if err != nil {
+		return nil, err
+	}
+	e, err := exporter.New(exporterConfig(base.Config), exporter.Deps{
+		Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Author: signer, Metrics: base.Metrics, Log: base.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, systems.Close())
+	}
+	return &process.Process{Run: e.Run, Close: systems.Close, Checks: e.Checks()}, nil
+}
+
+// exporterConfig hands the exporter what is its of the configuration.
+func exporterConfig(c config.Config) exporter.Config {
+	cfg := exporter.DefaultConfig()
+	cfg.SystemTopic = c.Ingest.Topics.System
+	cfg.PollEvery = c.Exporter.PollEvery
+	cfg.RecheckEvery = c.Exporter.RecheckEvery
+	cfg.HeartbeatEvery = c.Exporter.HeartbeatEvery
+	cfg.RejectedKeepDays = c.Ingest.Rejected.KeepDays
+	return cfg
+}
