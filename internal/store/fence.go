@@ -282,7 +282,7 @@ func (f *fence) checkTokens(ctx context.Context) error {
 		body := newBlockBody([][]byte{[]byte(row)})
 		if err := f.at.insert(ctx, p, body); err != nil {
 			var e *Exception
-			if errors.As(err, &e) && e.Code == codeUnknownTable {
+			if errors.As(err, &e) && (e.Code == codeUnknownTable || e.Code == codeUnknownDatabase) {
 				f.problem("table %s.fence does not exist: let a process with the right to create it migrate", f.store.cfg.Database)
 				return nil
 			}

@@ -53,3 +53,22 @@ func (s *Store) OpenedLogs(ctx context.Context) ([]string, error) {
 	}
 	return logs, nil
 }
+
+// TableState returns a number that changes whenever rows come, go or are rewritten by SQL, and also when parts are merged. A change of files on disk behind
+// ClickHouse's back does not show.
+func (s *Store) TableState(ctx context.Context) (uint64, error) {
+	const sql = "SELECT cityHash64(arraySort(groupArray(name))) AS state FROM system.parts " +
+		"WHERE database = {database:String} AND table = 'events' AND active FORMAT Native"
+	var state proto.ColUInt64
+	err := s.read(ctx, func(at *server) error {
+		p := s.readParams().with(params{"param_database": s.cfg.Database})
+		return at.readNative(ctx, sql, p, proto.Results{{Name: "state", Data: &state}}, func(int) error { return nil })
+	})
+	if err != nil {
+		return 0, fmt.Errorf("read the state of the table: %w", err)
+	}
+	if state.Rows() != 1 {
+		return 0, fmt.Errorf("read the state of the table: %d rows instead of one", state.Rows())
+	}
+	return state.Row(0), nil
+}
