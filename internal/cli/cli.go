@@ -45,6 +45,7 @@ type commands struct {
 
 	BrokerChild brokerChildCommand `cmd:"" hidden:""`
 	EngineChild engineChildCommand `cmd:"" hidden:""`
+	SampleChild sampleChildCommand `cmd:"" hidden:""`
 }
 
 // world is what a command works with, besides its own flags.
@@ -85,10 +86,14 @@ func Main(args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int
 
 	parsed.BindTo(ctx, (*context.Context)(nil))
 	err := parsed.Run(&world{flags: c.Flags, environ: environ, stdin: stdin, stdout: stdout, stderr: stderr})
+	var child *childError
 	switch {
 	case err == nil:
 		return process.ExitGood
 	case errors.Is(err, errNo):
+		return process.ExitNo
+	case errors.As(err, &child):
+		process.Fail(stderr, "agentaudit", err)
 		return process.ExitNo
 	case ctx.Err() != nil:
 		return process.Fail(stderr, "agentaudit", fmt.Errorf("interrupted: %w", err))

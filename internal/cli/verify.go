@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
-	"time"
 
 	"github.com/agentaudit/agentaudit/internal/verify"
 )
@@ -24,9 +23,6 @@ system records; that each log still holds what the vault's checkpoints say; and 
 predecessors ended. Exit code 1 if anything is wrong; for each log the first bad place is printed.`
 }
 
-// progressEvery is how often a long run gives a sign of life.
-const progressEvery = 2 * time.Second
-
 func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	systems, err := w.open(ctx)
 	if err != nil {
@@ -35,7 +31,7 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	defer systems.Close() //nolint:errcheck // only read from
 
 	var checked atomic.Uint64
-	stopProgress := showProgress(w.stderr, &checked)
+	stopProgress := showProgress(w.stderr, "%d entries checked …\n", &checked)
 	report, err := verify.Run(ctx, verify.Deps{Store: systems.Store, Vault: systems.Vault}, verify.Options{
 		Log: c.Log, Deep: c.Deep, Progress: func(n uint64) { checked.Add(n) },
 	})
@@ -52,28 +48,6 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 		return errNo
 	}
 	return err
-}
-
-// showProgress prints the number of entries from time to time until the returned function is called.
-func showProgress(w io.Writer, checked *atomic.Uint64) (stop func()) {
-	quit, ended := make(chan struct{}), make(chan struct{})
-	go func() { // ends by stop
-		defer close(ended)
-		tick := time.NewTicker(progressEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				_, _ = fmt.Fprintf(w, "%d entries checked …\n", checked.Load())
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-ended
-	}
 }
 
 func printReport(w io.Writer, report verify.Report) error {

@@ -33,53 +33,53 @@ const newConfigHeading = `# The configuration of this 'agentaudit up' folder. It
 
 `
 
-// settle writes what is missing in the folder's configuration, and what the options change, and returns it.
-// Addresses are chosen once and stay.
-func (f Folder) settle(ctx context.Context, o Options) (config.Config, error) {
+// settle writes what is missing in the folder's configuration, and what the options change, and returns it,
+// and whether the folder is new. Addresses are chosen once and stay.
+func (f Folder) settle(ctx context.Context, o Options) (_ config.Config, isNew bool, err error) {
 	// Errors in the file, the environment and --set are found before anything is written.
 	file := f.config()
-	_, err := os.Stat(file)
-	isNew := errors.Is(err, fs.ErrNotExist)
+	_, err = os.Stat(file)
+	isNew = errors.Is(err, fs.ErrNotExist)
 	sources := config.Sources{File: file, Env: o.Environ, Set: o.Set}
 	if isNew {
 		sources.File = ""
 	}
 	if _, err := config.Load(sources); err != nil {
-		return config.Config{}, err
+		return config.Config{}, false, err
 	}
 
 	values, err := f.missing(ctx)
 	if err != nil {
-		return config.Config{}, err
+		return config.Config{}, false, err
 	}
 	if err := o.override(values); err != nil {
-		return config.Config{}, err
+		return config.Config{}, false, err
 	}
 	if len(values) > 0 {
 		text, err := config.Edit(file, values)
 		if err != nil {
-			return config.Config{}, err
+			return config.Config{}, false, err
 		}
 		if isNew {
 			text = slices.Concat([]byte(newConfigHeading), text)
 		}
 		if old, err := os.ReadFile(file); err != nil || !bytes.Equal(old, text) {
 			if err := writeFile(file, text); err != nil {
-				return config.Config{}, fmt.Errorf("write the configuration: %w", err)
+				return config.Config{}, false, fmt.Errorf("write the configuration: %w", err)
 			}
 		}
 	}
 	c, err := config.Load(config.Sources{File: file, Env: o.Environ})
 	if err != nil {
-		return config.Config{}, err
+		return config.Config{}, false, err
 	}
 	if len(c.Kafka.Brokers) != 1 || len(c.ClickHouse.Addresses) != 1 {
-		return config.Config{}, fmt.Errorf("%s: kafka.brokers and clickhouse.addresses must have one address each: up runs one broker and one engine", file)
+		return config.Config{}, false, fmt.Errorf("%s: kafka.brokers and clickhouse.addresses must have one address each: up runs one broker and one engine", file)
 	}
 	if !strings.HasPrefix(c.ClickHouse.Addresses[0], "http://") {
-		return config.Config{}, fmt.Errorf("%s: clickhouse.addresses must begin with http://: the embedded engine does not speak TLS", file)
+		return config.Config{}, false, fmt.Errorf("%s: clickhouse.addresses must begin with http://: the embedded engine does not speak TLS", file)
 	}
-	return c, nil
+	return c, isNew, nil
 }
 
 // missing returns the values of this folder's own that its configuration does not have yet.

@@ -57,14 +57,14 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 	}
 	defer func() { err = errors.Join(err, o.Data.removeEndpoints()) }()
 
-	cfg, err := o.Data.settle(ctx, o)
+	cfg, isNew, err := o.Data.settle(ctx, o)
 	if err != nil {
 		return err
 	}
 	if err := o.Data.makeSecrets(ctx, cfg); err != nil {
 		return err
 	}
-	u := &up{options: o, cfg: cfg, console: &console{out: out}, spawner: newSpawner(), prober: newProber(), pids: make(map[string]int), failed: make(chan error, 1)}
+	u := &up{options: o, cfg: cfg, isNew: isNew, console: &console{out: out}, spawner: newSpawner(), prober: newProber(), pids: make(map[string]int), failed: make(chan error, 1)}
 	defer u.spawner.close()
 	defer u.stopAll()
 	if err := u.startAll(ctx); err != nil {
@@ -87,6 +87,7 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 type up struct {
 	options Options
 	cfg     config.Config
+	isNew   bool // nothing has run in this folder before
 	console *console
 	spawner *spawner
 	prober  *prober
@@ -122,13 +123,32 @@ func (u *up) startAll(ctx context.Context) error {
 	if err := process.Setup(ctx, u.cfg, kafkaio.Deps{}); err != nil {
 		return err
 	}
-	u.console.printf("topics and tables … ready in %s", seconds(began))
+	u.console.printf("topics and tables are ready (%s)", seconds(began))
 	for _, p := range own {
 		if err := u.begin(ctx, p); err != nil {
 			return err
 		}
 	}
+	if u.options.Sample {
+		if err := u.begin(ctx, u.sample(kafka.path)); err != nil {
+			return err
+		}
+	}
 	return u.publish()
+}
+
+// sample describes the child that streams sample traffic.
+func (u *up) sample(self string) program {
+	history := time.Duration(0)
+	if u.isNew {
+		history = sampleHistory
+	}
+	return program{
+		name:  "sample",
+		path:  self,
+		args:  []string{"sample-child", "--config", u.options.Data.config(), "--history", history.String()},
+		ready: func(context.Context) error { return nil },
+	}
 }
 
 // engines describes the two engines, and fetches ClickHouse's library if it is not there yet.
@@ -273,7 +293,7 @@ func (u *up) begin(ctx context.Context, p program) error {
 	if err := c.awaitReady(startCtx); err != nil {
 		return err
 	}
-	u.console.printf("starting %s … ready in %s", p.name, seconds(began))
+	u.console.printf("%s is ready (%s)", p.name, seconds(began))
 	go u.watch(c) // ends when the child does
 	return nil
 }
