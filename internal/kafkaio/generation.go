@@ -57,7 +57,8 @@ func (g *Group) generation(ctx, genCtx context.Context, gen *kafka.Generation, w
 		})
 	}
 	keepers.Go(func() { guardSleep(workCtx, g.cfg.SessionTimeout, func() { end(errSlept) }) }) // all three end with workCtx
-	keepers.Go(func() { g.watchPartitions(workCtx, func() { end(errPartitions) }) })
+	assigned := g.leader.take()
+	keepers.Go(func() { g.watchPartitions(workCtx, assigned, func() { end(errPartitions) }) })
 	keepers.Go(func() { g.commitLoop(workCtx, gen, parts, committed) })
 	<-workCtx.Done()
 	works.Wait()
@@ -97,20 +98,20 @@ func guardSleep(ctx context.Context, session time.Duration, slept func()) {
 	}
 }
 
-// watchPartitions calls changed when a topic has another number of partitions than when it began.
-func (g *Group) watchPartitions(ctx context.Context, changed func()) {
-	var before map[string]int
+// watchPartitions calls changed when a topic has another number of partitions than were assigned. Only the group's leader knows what that was;
+// others (assigned is nil) compare with what they see first.
+func (g *Group) watchPartitions(ctx context.Context, assigned map[string]int, changed func()) {
 	for sleep(ctx, g.cfg.WatchPartitionsEvery) {
 		now, err := g.client.counts(ctx, g.cfg.Topics...)
 		if err != nil {
 			continue // Follow complains about the cluster already
 		}
-		if before == nil {
-			before = now
+		if assigned == nil {
+			assigned = now
 		}
 		// A topic that is gone keeps its partitions until it is back: what then is in it, the works find out.
 		for topic, n := range now {
-			if n != before[topic] {
+			if n != assigned[topic] {
 				changed()
 				return
 			}

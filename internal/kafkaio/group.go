@@ -80,6 +80,7 @@ type Group struct {
 	cfg      GroupConfig
 	log      *slog.Logger
 	sticky   *stickyBalancer
+	leader   leaderNote
 	conns    *cutter
 	assigned atomic.Int64
 }
@@ -175,7 +176,7 @@ func (g *Group) config() kafka.ConsumerGroupConfig {
 			TLS:           c.tls,
 			SASLMechanism: c.sasl,
 		},
-		GroupBalancers:    []kafka.GroupBalancer{balancer},
+		GroupBalancers:    []kafka.GroupBalancer{noting{balancer, &g.leader}},
 		HeartbeatInterval: g.cfg.SessionTimeout / 3,
 		SessionTimeout:    g.cfg.SessionTimeout,
 		RebalanceTimeout:  g.cfg.RebalanceTimeout,
