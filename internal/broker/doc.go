@@ -3,11 +3,14 @@
 //
 // What it promises beyond kfake, and why:
 //   - An acknowledged record survives kill -9: it was written before the answer. A power loss costs
-//     at most what came in the last FlushEvery; then the broker refuses to start instead of giving
-//     an offset to a second record.
-//   - Offsets are never used twice. kfake starts a partition that retention has emptied at 0 again,
-//     and cuts a damaged segment silently. Here the end of every partition is noted on disk (package
-//     file watermarks.go), and before each start every segment is checked against it (recovery.go).
+//     at most what came since the last flush (Config.FlushMillis).
+//   - kfake starts a partition that retention has emptied at offset 0 again, and cuts a damaged
+//     segment silently, so that offsets are given out twice. Here the end of every partition is
+//     noted on disk at each flush (watermarks.go), and before each start every segment is checked
+//     against it (recovery.go): an emptied partition goes on where it was, and damage to flushed
+//     records refuses the start, naming the file and the remedy.
+//   - A write that fails, a full disk say, ends the broker: kfake would go on and could acknowledge
+//     the repetition of a record that it did not store.
 //   - Retention is explicit for each topic and removes bytes, not only offsets (retention.go).
 //   - One process at a time owns the directory, and a request that is no Kafka is refused before it
 //     can do harm (guard.go).
