@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -129,13 +130,16 @@ type TopicSpec struct {
 	Configs           map[string]string // retention.ms, max.message.bytes …
 }
 
+// topicName is what Kafka allows. The embedded broker makes others too.
+var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
 // EnsureTopics makes the topics that do not exist and waits until all can be used. Those that exist stay as they are.
 func (c *Client) EnsureTopics(ctx context.Context, topics []TopicSpec) error {
 	names := make([]string, len(topics))
 	for i := range topics {
 		names[i] = topics[i].Name
-		if topics[i].Name == "" || topics[i].Partitions < 1 {
-			return fmt.Errorf("make topic %q with %d partitions: want a name and at least one", topics[i].Name, topics[i].Partitions)
+		if !topicName.MatchString(topics[i].Name) || topics[i].Partitions < 1 {
+			return fmt.Errorf("make topic %q with %d partitions: want a name of letters, digits, '.', '_' and '-', and at least one", topics[i].Name, topics[i].Partitions)
 		}
 	}
 	if len(topics) == 0 {
