@@ -10,8 +10,8 @@ import (
 type Config struct {
 	// SystemTopic is where heartbeats go.
 	SystemTopic string
-	// PollEvery is how long a log that had nothing new rests before it is looked at again; a checkpoint is behind by at most that and the time of
-	// one query. 10 ms to 10 s.
+	// PollEvery is how often the table is asked whether it has changed; a checkpoint is behind by at most that and the time of a few queries.
+	// 10 ms to 10 s.
 	PollEvery time.Duration
 	// RecheckEvery is how often the entries behind a log's checkpoint are checked again, from the first on. A change of old rows is found after
 	// that time at the latest, or by `agentaudit verify`. One log is read at a time, as fast as it goes. 1 s to 30 days.

@@ -35,6 +35,7 @@ type Exporter struct {
 	metrics *metrics
 	scans   chan struct{} // bounds the logs that are being followed at one moment
 	recheck chan struct{} // one log is checked anew at a time
+	changes *changes
 }
 
 // parallelScans bounds the queries that following makes at a time. Checking is bound by the processor, and the engine shares it.
@@ -49,7 +50,7 @@ func New(cfg Config, deps Deps) (*Exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Exporter{cfg: cfg, deps: deps, log: deps.Log, metrics: m, scans: make(chan struct{}, parallelScans), recheck: make(chan struct{}, 1)}, nil
+	return &Exporter{cfg: cfg, deps: deps, log: deps.Log, metrics: m, scans: make(chan struct{}, parallelScans), recheck: make(chan struct{}, 1), changes: newChanges()}, nil
 }
 
 // Run works until ctx ends and returns nil then. It fails when its author's name belongs to another key.
@@ -58,9 +59,9 @@ func (e *Exporter) Run(ctx context.Context) error {
 		return ignoreEnd(ctx, err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	group.Go(func() error { return e.followAll(ctx, group) }) // ends with ctx, as do the followers it starts
-	group.Go(func() error { return e.heartbeats(ctx) })       // ends with ctx
-	group.Go(func() error { return e.expireDayKeys(ctx) })    // ends with ctx
+	group.Go(func() error { return e.watch(ctx, group) })  // ends with ctx, as do the followers it starts
+	group.Go(func() error { return e.heartbeats(ctx) })    // ends with ctx
+	group.Go(func() error { return e.expireDayKeys(ctx) }) // ends with ctx
 	return ignoreEnd(ctx, group.Wait())
 }
 

@@ -32,6 +32,7 @@ func (e *Exporter) followLog(ctx context.Context, log string) error {
 	err := group.Wait()
 	var fault *chain.Fault
 	if errors.As(err, &fault) {
+		e.metrics.seals.behind(log)
 		e.metrics.failures.Inc()
 		e.log.Error("verification failed: the log is no longer followed and its checkpoint stays; run agentaudit verify and see who changed the table",
 			"severity", "critical", "log", fault.Log, "seq", fault.Seq, "reason", fault.Reason)
@@ -56,6 +57,7 @@ func (f *follower) run(ctx context.Context) error {
 	faults, failing := 0, false
 	wait := newBackoff()
 	for {
+		changed := f.exporter.changes.after()
 		more, err := f.step(ctx)
 		pause := f.exporter.cfg.PollEvery
 		var fault *chain.Fault
@@ -63,11 +65,13 @@ func (f *follower) run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case errors.As(err, &fault):
+			f.exporter.metrics.seals.behind(f.log)
 			f.verifier = nil
 			if faults++; faults >= faultLooks {
 				return fault
 			}
 		case err != nil:
+			f.exporter.metrics.seals.behind(f.log)
 			f.verifier = nil
 			if !failing {
 				f.exporter.failing("following is interrupted, trying again", err, "log", f.log)
@@ -77,10 +81,15 @@ func (f *follower) run(ctx context.Context) error {
 		default:
 			faults, failing = 0, false
 			wait.Reset()
-			if more {
-				continue
+			// After a lost compare-and-swap there is no verifier: go on at once and see how far the other exporter has come.
+			if !more && f.verifier != nil {
+				f.covered()
+				select {
+				case <-changed:
+				case <-ctx.Done():
+				}
 			}
-			f.covered()
+			continue
 		}
 		if sleep(ctx, pause) != nil {
 			return nil

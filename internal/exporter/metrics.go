@@ -67,26 +67,57 @@ type sealGauges struct {
 type seal struct {
 	size    uint64
 	current time.Time // when the checkpoint last covered all entries, or the log was found
+	waiting bool      // it did, and the table has not changed since
 }
 
-func (g *sealGauges) found(log string) { g.set(log, seal{current: time.Now()}) }
+func (g *sealGauges) found(log string) {
+	g.update(log, func(s *seal) { s.current = time.Now() })
+}
 
 // covered notes that the checkpoint covers all entries.
 func (g *sealGauges) covered(log string, size uint64) {
-	g.set(log, seal{size: size, current: time.Now()})
+	g.update(log, func(s *seal) { *s = seal{size: size, current: time.Now(), waiting: true} })
 }
 
-// moved notes a checkpoint that does not cover all entries yet.
+// moved notes a checkpoint that may not cover all entries yet.
 func (g *sealGauges) moved(log string, size uint64) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.logs[log] = seal{size: size, current: g.logs[log].current}
+	g.update(log, func(s *seal) { s.size = size })
 }
 
-func (g *sealGauges) set(log string, s seal) {
+// behind notes that nobody knows whether the checkpoint covers all entries.
+func (g *sealGauges) behind(log string) {
+	g.update(log, func(s *seal) { s.waiting = false })
+}
+
+func (g *sealGauges) update(log string, change func(s *seal)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	s := g.logs[log]
+	change(&s)
 	g.logs[log] = s
+}
+
+// changed notes that there may be more entries of any log.
+func (g *sealGauges) changed() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for log, s := range g.logs {
+		s.waiting = false
+		g.logs[log] = s
+	}
+}
+
+// unchanged notes that what was covered still is.
+func (g *sealGauges) unchanged() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	now := time.Now()
+	for log, s := range g.logs {
+		if s.waiting {
+			s.current = now
+			g.logs[log] = s
+		}
+	}
 }
 
 // Describe implements prometheus.Collector.
