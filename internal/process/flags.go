@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/agentaudit/agentaudit/internal/config"
 )
@@ -18,13 +19,19 @@ const ConfigFile = "config.yaml"
 
 // Flags say which deployment is meant. Every command has them.
 type Flags struct {
-	Data   string   `help:"Folder of 'agentaudit up': its config.yaml is used." type:"path" placeholder:"DIR" env:"AGENTAUDIT_DATA" xor:"deployment"`
-	Config string   `help:"Configuration, YAML." type:"path" placeholder:"FILE" env:"AGENTAUDIT_CONFIG" xor:"deployment"`
+	Data   string   `help:"Folder of 'agentaudit up': its config.yaml is used. Default: $AGENTAUDIT_DATA." type:"path" placeholder:"DIR" xor:"deployment"`
+	Config string   `help:"Configuration, YAML. Default: $AGENTAUDIT_CONFIG." type:"path" placeholder:"FILE" xor:"deployment"`
 	Set    []string `help:"Set one configuration key; repeat for more. Secrets are taken from files and the environment only." placeholder:"KEY=VALUE" sep:"none"`
 }
 
 // Load reads the configuration that the flags and the environment name. Errors are one line each.
 func (f Flags) Load(environ []string) (config.Config, error) {
+	if f.Data == "" && f.Config == "" {
+		f.Config = variable(environ, "AGENTAUDIT_CONFIG")
+	}
+	if f.Data == "" && f.Config == "" {
+		f.Data = variable(environ, "AGENTAUDIT_DATA")
+	}
 	file := f.Config
 	if f.Data != "" {
 		file = filepath.Join(f.Data, ConfigFile)
@@ -36,4 +43,14 @@ func (f Flags) Load(environ []string) (config.Config, error) {
 		return config.Config{}, errors.New("which deployment? Give --data DIR (a folder of 'agentaudit up') or --config FILE")
 	}
 	return config.Load(config.Sources{File: file, Env: environ, Set: f.Set})
+}
+
+// variable returns the value of an environment variable; the last one counts, as for os.Getenv.
+func variable(environ []string, name string) (value string) {
+	for _, pair := range environ {
+		if v, ok := strings.CutPrefix(pair, name+"="); ok {
+			value = v
+		}
+	}
+	return value
 }
