@@ -90,13 +90,7 @@ func readInsert(l *lexer, st *statement) {
 		t = l.next()
 	}
 	if l.is(t, "TABLE") || l.is(t, "FUNCTION") {
-		// A table may be called "table": then its name is followed by no other name.
-		at := l.pos
-		next := l.next()
-		l.pos = at
-		if next.kind == tokenWord || next.kind == tokenQuoted || l.mark(next, '{') {
-			t = l.next()
-		}
+		t = l.next()
 	}
 	// t is the first part of the name: what follows is told by keywords at depth 0.
 	depth := depthChange(l, t)
