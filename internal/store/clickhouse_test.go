@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"net/http"
+	"net/url"
 	"os"
 	"testing"
 	"time"
@@ -100,4 +102,13 @@ func insert(t failer, w *Writer, b *Block) {
 	if err := w.Insert(context.Background(), head.Token(0), b); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func serverAt(t testing.TB, address string, client *http.Client) *server {
+	t.Helper()
+	base, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &server{base: base, client: client}
 }

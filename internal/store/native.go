@@ -38,11 +38,11 @@ func (s *server) readNative(ctx context.Context, sql string, p params, results p
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
-			return fmt.Errorf("read result: %w", err)
+			return body.explain(ctx, err)
 		}
 		var block proto.Block
 		if err := block.DecodeRawBlock(in, nativeRevision, results); err != nil {
-			return body.explain(err)
+			return body.explain(ctx, err)
 		}
 		if block.Rows == 0 {
 			continue // a header: names and types only
@@ -86,7 +86,10 @@ const drainBytes = 1 << 20
 
 // explain returns why a result could not be decoded: the exception that the server
 // wrote into it, what happened to the connection, or else what the decoder found.
-func (l *lastRead) explain(found error) error {
+func (l *lastRead) explain(ctx context.Context, found error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	_, _ = io.CopyN(io.Discard, l, drainBytes) // what ended it is in l.err
 	if e := parseException(l.last); e != nil {
 		return e

@@ -23,18 +23,19 @@ var fieldEscapes = strings.NewReplacer(`\`, `\\`, "\t", `\t`, "\n", `\n`, "\r", 
 func paramText(s string) string { return fieldEscapes.Replace(s) }
 
 // quoteEscapes are those of a string literal, as it stands in the text of an array.
-var quoteEscapes = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+var quoteEscapes = strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\t", `\t`, "\n", `\n`, "\r", `\r`, "\x00", `\0`)
 
-// paramTexts is the value of a parameter of type Array(String) or Array(UUID).
-func paramTexts[T ~string](all []T) string {
+// paramTexts is the value of a parameter of type Array(String) or Array(UUID). Within the
+// quotes of an array nothing is escaped twice.
+func paramTexts(all []string) string {
 	var b strings.Builder
 	b.WriteByte('[')
 	for i, s := range all {
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		b.WriteString("'" + quoteEscapes.Replace(string(s)) + "'")
+		b.WriteString("'" + quoteEscapes.Replace(s) + "'")
 	}
 	b.WriteByte(']')
-	return fieldEscapes.Replace(b.String())
+	return b.String()
 }

@@ -68,7 +68,7 @@ func (s *server) copyResult(ctx context.Context, sql string, p params, w io.Writ
 	body := &lastRead{r: resp.Body}
 	if _, err := io.Copy(w, body); err != nil {
 		if body.err != nil {
-			return body.explain(err)
+			return body.explain(ctx, err)
 		}
 		return fmt.Errorf("write result: %w", err)
 	}
