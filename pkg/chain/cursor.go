@@ -1,9 +1,6 @@
 package chain
 
-import (
-	"encoding/hex"
-	"fmt"
-)
+import "fmt"
 
 // FormatError says where an entry departs from the only form it may have. It quotes nothing of the entry.
 type FormatError struct {
@@ -91,14 +88,6 @@ const uuidBytes = len("00000000-0000-0000-0000-000000000000")
 func parseUUID(id *[16]byte, b []byte) bool {
 	return b[8] == '-' && b[13] == '-' && b[18] == '-' && b[23] == '-' &&
 		unhex(id[0:4], b) && unhex(id[4:6], b[9:]) && unhex(id[6:8], b[14:]) && unhex(id[8:10], b[19:]) && unhex(id[10:16], b[24:])
-}
-
-func appendUUID(dst []byte, id *[16]byte) []byte {
-	dst = hex.AppendEncode(dst, id[0:4])
-	dst = hex.AppendEncode(append(dst, '-'), id[4:6])
-	dst = hex.AppendEncode(append(dst, '-'), id[6:8])
-	dst = hex.AppendEncode(append(dst, '-'), id[8:10])
-	return hex.AppendEncode(append(dst, '-'), id[10:16])
 }
 
 // unhex fills dst from lower-case hex digits; encoding/hex would accept upper case too, a second form of the same entry.

@@ -127,7 +127,7 @@ func parseSource(c *cursor, s *Source) (fromRecord bool, err error) {
 		return false, c.malformed("src")
 	}
 	s.Offset, s.TimeMillis = NoOffset, 0
-	ok := true
+	var ok bool
 	if fromRecord = c.literal(`"offset":`); fromRecord {
 		if s.Offset, ok = c.number(); !ok || !c.literal(`,`) {
 			return false, c.malformed("src.offset")

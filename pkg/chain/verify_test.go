@@ -135,7 +135,7 @@ func TestTruncationShowsInTheHead(t *testing.T) {
 	}
 }
 
-// forge makes an entry with the hash and link that its place wants, so that only the rule under test is broken.
+// TestRules breaks one rule at a time, with the hash beside the entry made to fit.
 func TestRules(t *testing.T) {
 	f := func(reason string, size int, change func(h *Header, body *[]byte)) {
 		t.Helper()
@@ -164,7 +164,7 @@ func TestRules(t *testing.T) {
 		if v.Head() != before {
 			t.Error("the head moved")
 		}
-		if again := v.Check(seq, b.entries[size].entry, b.entries[size].leaf); again != err {
+		if again := v.Check(seq, b.entries[size].entry, b.entries[size].leaf); !errors.Is(again, err) {
 			t.Errorf("after a fault: %v", again)
 		}
 	}
