@@ -115,6 +115,10 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		return 0, fmt.Errorf("set the deadline of a read: %w", err)
 	}
 	n, err := r.body.Read(p)
+	if err != nil {
+		// Left in force, it would end the connection under a statement that takes longer.
+		_ = r.control.SetReadDeadline(time.Time{}) // fails only on a connection that is gone
+	}
 	var timeout interface{ Timeout() bool }
 	switch {
 	case err == nil || err == io.EOF:

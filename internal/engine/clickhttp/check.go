@@ -16,6 +16,9 @@ func (x *run) check(c *conn) (libchdb.Class, error) {
 	if x.st.outfile {
 		return libchdb.Unknown, errFiles()
 	}
+	if x.st.unclear {
+		return libchdb.Unknown, exception(codeNotImplemented, "NOT_IMPLEMENTED", "This form of INSERT is not available in the embedded engine: use VALUES, FORMAT name, or SELECT without input()")
+	}
 	text := x.sql()
 	if x.st.hasData {
 		text = x.st.head + " FORMAT " + x.st.format
@@ -38,6 +41,20 @@ func (x *run) check(c *conn) (libchdb.Class, error) {
 	}
 	return a.Class, nil
 }
+
+// syntaxError has the engine say what is wrong with a text that it cannot parse, without running
+// any of it.
+func (c *conn) syntaxError(sql string) error {
+	res, err := c.Query("SELECT formatQuery({statement:String})", "Null", libchdb.Param{Name: "statement", Value: paramEscapes.Replace(sql)})
+	if err != nil {
+		return trimScope(err)
+	}
+	res.Free()
+	return exception(codeSyntaxError, "SYNTAX_ERROR", "Syntax error: the statement was not understood")
+}
+
+// paramEscapes: the engine reads a parameter's value like a field of TabSeparated.
+var paramEscapes = strings.NewReplacer(`\`, `\\`, "\n", `\n`, "\t", `\t`, "\r", `\r`, "\x00", `\0`)
 
 func errFiles() error {
 	return exception(codeOutfileNotAllowed, "INTO_OUTFILE_NOT_ALLOWED", "INTO OUTFILE and FROM INFILE are not allowed")

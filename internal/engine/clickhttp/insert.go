@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"strings"
 	"time"
-
-	"github.com/agentaudit/agentaudit/internal/engine/libchdb"
 )
 
 // insert runs an INSERT with data. It is in system.processes before the first byte of the body is
@@ -36,8 +35,15 @@ func (x *run) insert(ctx context.Context, c *conn) error {
 		}
 		return err
 	}
+	defer data.free()
+	if strings.EqualFold(x.st.format, "Values") {
+		var v valuesScanner
+		data.each(v.scan)
+		if v.more {
+			return exception(codeSyntaxError, "SYNTAX_ERROR", "Syntax error (Multi-statements are not allowed): the values are followed by another statement")
+		}
+	}
 	data.each(ins.Append)
-	data.free()
 	stats, err := ins.Commit()
 	if err != nil {
 		return err
@@ -60,15 +66,4 @@ func (c *contextReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return c.r.Read(p)
-}
-
-// syntaxError has the engine say what is wrong with a text that it cannot parse, without running
-// any of it.
-func (c *conn) syntaxError(sql string) error {
-	res, err := c.Query("SELECT formatQuery({statement:String})", "Null", libchdb.Param{Name: "statement", Value: sql})
-	if err != nil {
-		return trimScope(err)
-	}
-	res.Free()
-	return exception(codeSyntaxError, "SYNTAX_ERROR", "Syntax error: the statement was not understood")
 }

@@ -209,7 +209,7 @@ func (s *Server) readStatement(w http.ResponseWriter, r *http.Request, q *reques
 			return nil, nil, s.errTooLong()
 		}
 		text = append(make([]byte, 0, len(q.query)+1), q.query...)
-		if readStatement(text).hasData {
+		if st := readStatement(text); st.hasData && !st.implicit {
 			return append(text, '\n'), body, nil
 		}
 		text = append(text, '\n')

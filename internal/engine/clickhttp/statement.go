@@ -11,6 +11,11 @@ type statement struct {
 	hasData   bool
 	head      string
 	dataStart int
+	// implicit: neither FORMAT nor VALUES was there; a SELECT may follow in the body.
+	implicit bool
+	// unclear is an INSERT of which this package cannot tell whether it carries data. It must not
+	// reach the engine as text.
+	unclear bool
 	// outfile: INTO OUTFILE or FROM INFILE, which would touch files of this machine.
 	outfile bool
 	// totals: WITH TOTALS, whose rows come in a second block.
@@ -32,6 +37,7 @@ func readStatement(text []byte) statement {
 		st.keyword = l.word(first)
 	}
 	if st.keyword == "INSERT" {
+		st.unclear = true
 		readInsert(l, &st)
 		return st
 	}
@@ -41,14 +47,14 @@ func readStatement(text []byte) statement {
 
 // readOther scans a statement without data for its FORMAT clause and for what is refused.
 func readOther(l *lexer, first token, st *statement) {
-	depth := 0
-	if first.kind == tokenMark {
-		depth = depthChange(l, first)
-	}
+	depth := depthChange(l, first)
 	before := first
 	for t := l.next(); t.kind != tokenEnd; t = l.next() {
 		depth += depthChange(l, t)
 		switch {
+		case st.keyword == "INSERT" && l.mark(t, '(') && l.is(before, "input"):
+			st.unclear = true // INSERT … SELECT … FROM input(…): its data would follow
+			return
 		case l.is(t, "OUTFILE") && l.is(before, "INTO"), l.is(t, "INFILE") && l.is(before, "FROM"):
 			st.outfile = true
 		case l.is(t, "TOTALS") && l.is(before, "WITH"):
@@ -110,12 +116,14 @@ func readInsert(l *lexer, st *statement) {
 			case l.is(t, "INFILE") && l.is(before, "FROM"):
 				st.outfile = true
 				return
-			case l.is(t, "SELECT"), l.is(t, "WITH"), l.is(t, "WATCH"), l.is(t, "EXPLAIN"):
+			case l.is(t, "SELECT"), l.is(t, "WITH"):
+				st.unclear = false
 				readOther(l, t, st)
 				return
 			}
 		}
 		if depth == 1 && l.mark(before, '(') && (l.is(t, "SELECT") || l.is(t, "WITH")) {
+			st.unclear = false
 			readOther(l, t, st)
 			return
 		}
@@ -123,11 +131,12 @@ func readInsert(l *lexer, st *statement) {
 	}
 	if t.kind == tokenEnd {
 		st.data("Values", l.text, len(l.text)) // the data is in the body, or missing
+		st.implicit = true
 	}
 }
 
 func (st *statement) data(format string, head []byte, start int) {
-	st.hasData, st.format, st.head, st.dataStart = true, format, strings.TrimRight(string(head), " \t\r\n;"), start
+	st.unclear, st.hasData, st.format, st.head, st.dataStart = false, true, format, strings.TrimRight(string(head), " \t\r\n;"), start
 }
 
 // dataAfter skips what ClickHouse skips behind the name of a format: blanks and one line end, or

@@ -79,6 +79,24 @@ func TestReadStatementRefused(t *testing.T) {
 	f("SELECT $a$ INTO OUTFILE $a$", false)
 }
 
+// An INSERT whose data cannot be found must not reach the engine as text.
+func TestReadStatementUnclear(t *testing.T) {
+	f := func(text string, unclear bool) {
+		t.Helper()
+		if st := readStatement([]byte(text)); st.unclear != unclear {
+			t.Errorf("%q: %+v", text, st)
+		}
+	}
+	f("INSERT INTO t FORMAT `CSV`\n1", true)
+	f("INSERT INTO t FORMAT 'CSV'\n1", true)
+	f("INSERT INTO t 'unfinished", true)
+	f("INSERT INTO t (a SELECT 1", false) // nothing but a SELECT may follow; it does not parse
+	f("INSERT INTO t SELECT * FROM input('a Int') FORMAT CSV\n1", true)
+	f("INSERT INTO t SELECT input FROM u", false)
+	f("INSERT INTO t VALUES", false)
+	f("SELECT 1", false)
+}
+
 // No text makes the lexer stand still or step out of it.
 func FuzzReadStatement(f *testing.F) {
 	for _, s := range []string{"INSERT INTO t (a) FORMAT Native\n\x00", "SELECT $x$ a $x$", "/* /* */", "\u2018 \u2019", "SELECT 'a\\", "$", "INSERT INTO"} {
