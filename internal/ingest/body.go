@@ -21,7 +21,7 @@ type group struct {
 // a policy or the vault decides about are not here: see appendEvent.
 var (
 	leadingStrings = []member{
-		{events.FieldEventID, "event_id"}, {events.FieldTime, "time"}, {events.FieldType, "type"},
+		{events.FieldTime, "time"}, {events.FieldType, "type"},
 		{events.FieldAction, "action"}, {events.FieldOutcome, "outcome"}, {events.FieldTenant, "tenant"},
 		{events.FieldTraceID, "trace_id"}, {events.FieldSpanID, "span_id"},
 	}
@@ -97,7 +97,10 @@ func appendObject(dst []byte, ev *events.Event, g *group) []byte {
 // they came, and what stands for the others.
 func (s *recordSealer) appendEvent(dst []byte) []byte {
 	ev, row := &s.event, &s.row
-	dst = append(dst, '{')
+	// Not copied: a producer may have written the id in upper case or with escapes, and followers of the chain read it without a JSON parser.
+	dst = append(dst, `{"event_id":"`...)
+	dst = events.UUID(ev.ID()).AppendTo(dst)
+	dst = append(dst, '"', ',')
 	dst = appendMembers(dst, ev, leadingStrings, nil)
 	if row.SessionID != nil {
 		dst = appendText(dst, "session_id", row.SessionID)
