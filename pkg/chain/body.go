@@ -126,13 +126,13 @@ func (c *cursor) event(p *eventParts) error {
 		return c.malformed("event")
 	}
 	p.object = c.at
-	if !c.literal(`{"event_id":"`) || !parseEventID(&p.eventID, c.take(uuidBytes)) || !c.literal(`"`) {
+	if !c.literal(`{"event_id":"`) || !c.uuid(&p.eventID) || !c.literal(`"`) {
 		return c.malformed("event.event_id")
 	}
 	return nil
 }
 
-// parseEventID reads a UUID in either case: event ids stand in entries as their producer wrote them.
+// parseEventID reads a UUID in either case: a system record stands in its entry as its author wrote it.
 func parseEventID(id *[16]byte, b []byte) bool {
 	if len(b) != uuidBytes {
 		return false

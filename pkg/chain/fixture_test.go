@@ -50,7 +50,7 @@ const (
 		`"type":"tool.call","action":"search_flights","outcome":"success","tenant":"acme","agent":{"id":"airline","version":"1.4"},` +
 		`"usage":{"input_tokens":812,"output_tokens":96,"cost_usd":0.0031},"session_id":"8c7f5b1f2a9e4d3c8b7a695847362514"}`
 	richEventBody = `"subject":"018f2a4c-8d6e-7b3a-9c1d-2e5f60718293","data_subjects":["018f2a4c-8d6e-7b3a-9c1d-000000000001","018f2a4c-8d6e-7b3a-9c1d-000000000002"],` +
-		`"event":{"event_id":"0193492E-5C00-7000-8000-0000000000A2","type":"message.user","action":"ask","outcome":"blocked","tenant":"acme"},` +
+		`"event":{"event_id":"0193492e-5c00-7000-8000-0000000000a2","type":"message.user","action":"ask","outcome":"blocked","tenant":"acme"},` +
 		`"ip":"15e90b0b312f573fc96f55cdbefb2ef5","findings":["injection.instruction_override","kafka.key_mismatch"],"threat":"high",` +
 		`"content":{"alg":"A256GCM","keys":["92e0287b-a7c0-0040-c5fb-321f226d5cf5"],"salt":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAE",` +
 		`"sha256":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAI","commit":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAM"}`
@@ -66,7 +66,7 @@ func rejectedBody() []byte {
 // heartbeatBody holds a record with white space and its members in an order of its own: it is kept as its author signed it.
 func heartbeatBody() []byte {
 	return AppendSystem(nil, "exporter-1", []byte(strings.Repeat("s", signatureBytes)),
-		[]byte("{ \"type\":\"audit.heartbeat\",\n\"event_id\" : \"0193492e-5c00-7000-8000-0000000000a4\"}"))
+		[]byte("{ \"type\":\"audit.heartbeat\",\n\"event_id\" : \"0193492E-5C00-7000-8000-0000000000A4\"}"))
 }
 
 // newLog returns a log with all kinds of entries, n of them (4 at least), across a change of epoch.

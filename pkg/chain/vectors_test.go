@@ -138,6 +138,7 @@ func TestRefusedVectors(t *testing.T) {
 		add("src of a control entry in an event", 1, `"offset":17,"next":18,"time":"2026-11-20T21:14:05.017Z"`, `"next":18`)
 		add("unknown kind", 1, `"kind":"event"`, `"kind":"note"`)
 		add("event id is not the first member of event", 1, `"event":{`, `"event":{"a":1,`)
+		add("event id in upper case", 1, `0193492e`, `0193492E`)
 		add("key repeated within event", 1, `"version":"1.4"`, `"id":"other"`)
 		add("key repeated in another spelling", 1, `"version":"1.4"`, `"\u0069d":"other"`)
 		add("member behind the last one", 1, `}}`, `},"x":1}`)
