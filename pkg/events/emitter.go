@@ -76,6 +76,7 @@ type Emitter struct {
 // the spool has none.
 type item struct {
 	ticket uint64
+	since  time.Time // when it was accepted, by the monotonic clock
 	spoolRecord
 }
 
@@ -227,7 +228,7 @@ func (e *Emitter) emit(ctx context.Context, r *Record, done chan error) (ticket 
 
 // draft is an encoded record with a gap where its producer.seq goes.
 type draft struct {
-	timeMillis  int64
+	now         time.Time
 	key         []byte
 	head, tail  []byte
 	spaceForAll []byte // as long as the whole record with the longest seq
@@ -263,7 +264,7 @@ func (e *Emitter) encode(r *Record) (*draft, error) {
 	producer := bytes.Index(buf, []byte(`"producer":{`))
 	seq := producer + bytes.Index(buf[producer:], []byte(`"seq":`+maxSeqDigits)) + len(`"seq":`)
 	return &draft{
-		timeMillis:  now.UnixMilli(),
+		now:         now,
 		key:         Key(nil, filled.Tenant, filled.UserID),
 		head:        buf[:seq],
 		tail:        buf[seq+len(maxSeqDigits):],
@@ -283,7 +284,7 @@ func (e *Emitter) accept(d *draft, done chan error) (ticket uint64, room <-chan 
 	value := append(d.spaceForAll[:0], d.head...)
 	value = strconv.AppendUint(value, e.accepted, 10)
 	value = append(value, d.tail...)
-	it := item{e.accepted + 1, spoolRecord{timeMillis: d.timeMillis, key: d.key, value: value}}
+	it := item{e.accepted + 1, d.now, spoolRecord{timeMillis: d.now.UnixMilli(), key: d.key, value: value}}
 
 	if err := e.place(it); err != nil {
 		full := errors.Is(err, ErrQueueFull) || errors.Is(err, ErrSpoolFull)

@@ -64,7 +64,8 @@ type EmitterConfig struct {
 	WhenFull FullPolicy
 
 	// SpoolDir is the directory of the spool; empty: none, events wait in memory
-	// only. It belongs to one process at a time.
+	// only. It belongs to one process at a time, and what is in it goes to the Topic
+	// of whoever drains it.
 	SpoolDir string
 	// SpoolKey encrypts the spool (32 bytes, AES-256-GCM). Needed with SpoolDir.
 	SpoolKey []byte
@@ -72,8 +73,8 @@ type EmitterConfig struct {
 	SpoolOldKeys [][]byte
 	// SpoolMaxBytes bounds the spool's files. At least four times QueueBytes.
 	SpoolMaxBytes int64
-	// SpoolMaxAge is how long an event may wait in the spool; then it is given
-	// up, counted, and passed to OnDrop.
+	// SpoolMaxAge is how long an event may wait in the spool, by the system's
+	// clock; then it is given up, counted, and passed to OnDrop.
 	SpoolMaxAge time.Duration
 	// SpoolAfter is how long an event waits in memory for Kafka's acknowledgement
 	// before it goes to the spool.

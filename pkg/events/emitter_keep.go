@@ -1,8 +1,6 @@
 package events
 
-import (
-	"time"
-)
+import "time"
 
 // spill moves everything in memory to the spool, what is on its way first, and
 // lets every later event follow. It is all or nothing. The caller holds mu;
@@ -68,9 +66,8 @@ func (e *Emitter) spillLate() {
 		e.mu.Unlock()
 		return
 	}
-	late := time.Now().Add(-e.cfg.SpoolAfter).UnixMilli()
-	isLate := e.window != nil && len(e.window.items) > 0 && e.window.items[0].timeMillis < late ||
-		len(e.queue) > 0 && e.queue[0].timeMillis < late
+	isLate := e.window != nil && len(e.window.items) > 0 && time.Since(e.window.items[0].since) > e.cfg.SpoolAfter ||
+		len(e.queue) > 0 && time.Since(e.queue[0].since) > e.cfg.SpoolAfter
 	var err error
 	if isLate {
 		err = e.spill()

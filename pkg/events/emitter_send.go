@@ -83,7 +83,7 @@ func (e *Emitter) linger() time.Duration {
 	if e.stopping || len(e.waiters) > 0 || len(e.queue) >= e.cfg.BatchRecords {
 		return 0
 	}
-	return e.cfg.Linger - time.Since(time.UnixMilli(e.queue[0].timeMillis))
+	return e.cfg.Linger - time.Since(e.queue[0].since)
 }
 
 // pause waits, for less if the emitter stops or one of the signals comes.

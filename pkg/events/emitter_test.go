@@ -71,6 +71,10 @@ func closeEmitter(t *testing.T, e *events.Emitter) {
 	if err := e.Close(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
+	s := e.Stats()
+	if in, out := s.Accepted+s.Recovered, s.Acked+s.Rejected+s.Expired+s.Lost+uint64(s.InMemory)+uint64(s.InSpool); in > out {
+		t.Errorf("%d events came in, %d are accounted for: %+v", in, out, s)
+	}
 }
 
 // numbered is the n-th event of a user.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -19,6 +20,7 @@ const (
 	spoolLockName     = "lock"
 	spoolPositionName = "position"
 	segmentSuffix     = ".seg"
+	damagedSuffix     = ".damaged" // appended to a segment that is set aside
 )
 
 // maxSegmentBytes is where a segment is closed and the next begun: disk is given
@@ -150,7 +152,7 @@ func (s *spool) load() error {
 			return err
 		}
 		if seg.records == 0 {
-			if err := os.Remove(seg.path); err != nil {
+			if err := os.Remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be set aside
 				return fmt.Errorf("remove an empty segment: %w", err)
 			}
 			continue
@@ -190,9 +192,20 @@ func (s *spool) scan(seg *segment, at place, newest bool) (found bool, err error
 	switch {
 	case errors.Is(err, errSegmentKey):
 		return false, fmt.Errorf("%s: %w", s.dir, ErrSpoolKey)
-	case err != nil:
+	case errors.Is(err, errSegmentVersion):
+		return false, fmt.Errorf("%s: %w", seg.path, err)
+	case errors.Is(err, errFrameShort):
 		// Killed while making it: a segment without its header holds nothing.
 		s.reportCut(seg, info.Size())
+		return false, nil
+	case err != nil:
+		// Not readable without its salt. It is left to people, out of the way.
+		s.cutBytes += info.Size()
+		aside := seg.path + damagedSuffix
+		s.log.Error("spool segment has no readable header, it is set aside", "segment", aside, "bytes", info.Size())
+		if err := os.Rename(seg.path, aside); err != nil {
+			return false, fmt.Errorf("set a damaged segment aside: %w", err)
+		}
 		return false, nil
 	}
 	seg.size = int64(segmentHeader)

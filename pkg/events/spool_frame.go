@@ -44,6 +44,8 @@ var (
 	errFrameBad = errors.New("frame is damaged")
 	// errSegmentKey: the segment was written under none of the given keys.
 	errSegmentKey = errors.New("segment was written under another key")
+	// errSegmentVersion: the segment was written by another version of this code.
+	errSegmentVersion = errors.New("segment has another version")
 	// errSegmentHeader: not the beginning of a segment.
 	errSegmentHeader = errors.New("segment header is damaged")
 )
@@ -101,7 +103,7 @@ func openSegmentHeader(h []byte, keys [][]byte) (*frameCipher, error) {
 	}
 	rest := body[len(segmentMagic):]
 	if v := binary.BigEndian.Uint32(rest); v != segmentVersion {
-		return nil, fmt.Errorf("%w: version %d, this program knows %d", errSegmentHeader, v, segmentVersion)
+		return nil, fmt.Errorf("%w: %d, this program knows %d", errSegmentVersion, v, segmentVersion)
 	}
 	salt, check := rest[4:4+segmentSalt], rest[4+segmentSalt:]
 	for _, key := range keys {

@@ -318,6 +318,36 @@ func TestSpoolDamage(t *testing.T) {
 	}
 }
 
+// TestSpoolDamagedHeader: the segment is set aside, not deleted, and the others
+// are read.
+func TestSpoolDamagedHeader(t *testing.T) {
+	dir := t.TempDir()
+	s := mustOpenSpool(t, dir, 64<<10) // segments of 8 KiB
+	mustAppend(t, s, 0, 200)
+	if err := s.close(); err != nil {
+		t.Fatal(err)
+	}
+	path := segmentFiles(t, dir)[0]
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[3] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpenSpool(t, dir, 64<<10)
+	if got := drain(t, s, 50); len(got) < 100 || len(got) >= 200 {
+		t.Errorf("%d records were read", len(got))
+	}
+	if kept, err := os.ReadFile(path + damagedSuffix); err != nil || !bytes.Equal(kept, b) {
+		t.Errorf("the damaged segment was not kept: %v", err)
+	}
+	if cut, _ := s.losses(); cut != int64(len(b)) {
+		t.Errorf("%d bytes counted as cut, want %d", cut, len(b))
+	}
+}
+
 // TestSpoolForgery: a frame with a right checksum that the key did not make, or
 // in another place than it was made for, is not delivered.
 func TestSpoolForgery(t *testing.T) {
