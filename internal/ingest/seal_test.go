@@ -230,7 +230,7 @@ func TestEventWithoutUserHasNoSubject(t *testing.T) {
 // TestEventIDHasOneForm: escapes in an id that the parser accepts once made an entry that no verifier did.
 func TestEventIDHasOneForm(t *testing.T) {
 	s := newSealing(t, DefaultFieldPolicies())
-	e := s.seal("", strings.Replace(wholeEvent, `"019aa3a6-`, `"\u00319aa3a6-`, 1))
+	e := s.seal("", strings.Replace(wholeEvent, `"019aa3a6-`, `"\u003019aa3a6-`, 1))
 	if e.Header.Kind != chain.KindEvent || !bytes.HasPrefix(e.Event, []byte(`{"event_id":"019aa3a6-8c5b-7000-8000-0000000000aa",`)) {
 		t.Fatalf("%v: %s", e.Header.Kind, e.Event)
 	}
