@@ -42,7 +42,7 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	defer systems.Close() //nolint:errcheck // only read from
+	defer systems.Close()
 	cfg, err := w.config()
 	if err != nil {
 		return err

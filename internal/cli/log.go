@@ -69,7 +69,7 @@ func readLogs(ctx context.Context, w *world) ([]logLine, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer systems.Close() //nolint:errcheck // only read from
+	defer systems.Close()
 	store, vault := systems.Store, systems.Vault
 
 	names, err := store.Logs(ctx)
@@ -142,7 +142,7 @@ func (c *logReopenCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	defer systems.Close() //nolint:errcheck // its writes were confirmed
+	defer systems.Close()
 
 	next, err := ingest.Reopen(ctx, ingest.ReopenDeps{Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault}, process.LedgerConfig(cfg),
 		ingest.Reopening{Log: c.Log, Reason: c.Reason, From: c.From})

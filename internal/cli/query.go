@@ -49,7 +49,7 @@ func (c *queryCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	defer store.Close() //nolint:errcheck // only read from
+	defer store.Close()
 	return store.Query(ctx, sql, format, w.stdout)
 }
 

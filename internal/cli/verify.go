@@ -28,7 +28,7 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	defer systems.Close() //nolint:errcheck // only read from
+	defer systems.Close()
 
 	var checked atomic.Uint64
 	stopProgress := showProgress(w.stderr, "%d entries checked …\n", &checked)

@@ -40,7 +40,7 @@ func (p *prober) get(ctx context.Context, url string, body any) error {
 	if err != nil {
 		return err
 	}
-	defer response.Body.Close() //nolint:errcheck // only read from
+	defer response.Body.Close()
 	if body != nil {
 		if err := json.NewDecoder(response.Body).Decode(body); err != nil {
 			return fmt.Errorf("%s answered %s with something else than JSON", url, response.Status)
