@@ -7,6 +7,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -36,6 +37,7 @@ func (t *tracker) flush() error {
 		return fmt.Errorf("flush: %w", err)
 	}
 	next := watermarks{}
+nextTopic:
 	for _, topic := range topics {
 		infos := t.cluster.PartitionInfos(topic.Name)
 		if len(infos) == 0 {
@@ -49,12 +51,23 @@ func (t *tracker) flush() error {
 				continue
 			}
 			if err := syncPartition(partitionDir(t.dir, topic.Name, i), old.End); err != nil {
+				if errors.Is(err, os.ErrNotExist) && t.deleted(topic) {
+					continue nextTopic
+				}
 				return fmt.Errorf("flush partition %s/%d: %w", topic.Name, i, err)
 			}
 		}
 		next[topic.Name] = marks
 	}
 	return t.write(next)
+}
+
+// deleted says that a topic is gone, or another one has its name now.
+func (t *tracker) deleted(topic storedTopic) bool {
+	// kfake answers between two requests, so one that is deleting the topic has written that down.
+	t.cluster.PartitionInfos(topic.Name)
+	now, err := readTopics(t.dir)
+	return err == nil && !slices.ContainsFunc(now, func(other storedTopic) bool { return other.ID == topic.ID })
 }
 
 func (t *tracker) write(next watermarks) error {
