@@ -56,6 +56,9 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 // whose settings do not let it tell one writer from two.
 func (in *Ingester) Run(ctx context.Context) error {
 	if err := in.deps.Store.AssertFence(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("clickhouse cannot keep writers apart: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
