@@ -17,7 +17,7 @@ import (
 )
 
 // shutdownTimeout is how long statements may go on after ctx has ended; then they are killed.
-const shutdownTimeout = 5 * time.Second
+const shutdownTimeout = 3 * time.Second
 
 // Run serves until ctx ends, then lets statements finish, closes the engine and returns nil. It
 // may be called once in a process: the engine does not start a second time.

@@ -108,14 +108,21 @@ type bodyReader struct {
 	body    io.Reader
 	control *http.ResponseController
 	pause   time.Duration
+	until   time.Time // the end of the whole body, if that is bounded
+	ended   bool      // the true end was seen
 }
 
 func (r *bodyReader) Read(p []byte) (int, error) {
-	if err := r.control.SetReadDeadline(time.Now().Add(r.pause)); err != nil {
+	deadline := time.Now().Add(r.pause)
+	if !r.until.IsZero() && r.until.Before(deadline) {
+		deadline = r.until
+	}
+	if err := r.control.SetReadDeadline(deadline); err != nil {
 		return 0, fmt.Errorf("set the deadline of a read: %w", err)
 	}
 	n, err := r.body.Read(p)
-	if err != nil {
+	if err == io.EOF {
+		r.ended = true
 		// Left in force, it would end the connection under a statement that takes longer.
 		_ = r.control.SetReadDeadline(time.Time{}) // fails only on a connection that is gone
 	}

@@ -26,11 +26,12 @@ func (x *run) insert(ctx context.Context, c *conn) error {
 		}
 	}()
 
-	arriving, cancel := contextWithin(ctx, x.q.maxExecution)
-	defer cancel()
-	data, err := x.s.readBody(arriving, &contextReader{arriving, io.MultiReader(bytes.NewReader(x.text[x.st.dataStart:]), x.data)}, x.s.cfg.MaxBodyBytes)
+	if x.q.maxExecution > 0 {
+		x.wire.until = x.started.Add(x.q.maxExecution)
+	}
+	data, err := x.s.readBody(ctx, io.MultiReader(bytes.NewReader(x.text[x.st.dataStart:]), x.data), x.s.cfg.MaxBodyBytes)
 	if err != nil {
-		if arriving.Err() != nil && ctx.Err() == nil {
+		if !x.wire.until.IsZero() && time.Now().After(x.wire.until) {
 			return exception(codeTimeoutExceeded, "TIMEOUT_EXCEEDED", "Timeout exceeded: the data did not arrive within max_execution_time (%s)", x.q.maxExecution)
 		}
 		return err
@@ -53,17 +54,4 @@ func (x *run) insert(ctx context.Context, c *conn) error {
 	setSummary(x.w.Header(), stats)
 	x.w.Header().Set("Content-Length", "0")
 	return nil
-}
-
-// contextReader ends with its context between two reads.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (c *contextReader) Read(p []byte) (int, error) {
-	if err := c.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return c.r.Read(p)
 }

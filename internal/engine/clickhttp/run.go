@@ -16,8 +16,9 @@ type run struct {
 	q       *request
 	w       http.ResponseWriter
 	r       *http.Request
-	text    []byte    // the statement, and the beginning of its data
-	data    io.Reader // what is left of the body
+	text    []byte      // the statement, and the beginning of its data
+	data    io.Reader   // what is left of the body
+	wire    *bodyReader // below data
 	st      statement
 	started time.Time
 }

@@ -1,7 +1,6 @@
 package clickhttp
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log/slog"
@@ -142,9 +141,15 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, q *request) error
 	if strings.HasPrefix(r.Header.Get("Content-Type"), "multipart/") {
 		return exception(codeNotImplemented, "NOT_IMPLEMENTED", "External tables are not available in the embedded engine")
 	}
-	// Without full duplex the http server would cut a body that is still being read once an
-	// error answer begins.
-	text, data, err := s.readStatement(w, r, q)
+	wire := &bodyReader{body: r.Body, control: http.NewResponseController(w), pause: s.cfg.ReceiveTimeout}
+	defer func() {
+		if !wire.ended {
+			// Only an error leaves a body unread. The http server would wait for its rest before it
+			// answers.
+			w.Header().Set("Connection", "close")
+		}
+	}()
+	text, data, err := s.readStatement(r, wire, q)
 	if err != nil {
 		return err
 	}
@@ -162,7 +167,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, q *request) error
 	}
 	defer s.pool.leave()
 
-	run := &run{s: s, q: q, w: w, r: r, text: text, data: data, st: readStatement(text), started: time.Now()}
+	run := &run{s: s, q: q, w: w, r: r, text: text, data: data, wire: wire, st: readStatement(text), started: time.Now()}
 	if q.session.id != "" {
 		return run.inSession(ctx)
 	}
@@ -199,8 +204,8 @@ func (s *Server) end(id string) {
 
 // readStatement returns the statement's text and what follows it. The text comes from the URL and
 // goes on in the body; the body of a statement with data is left to be read.
-func (s *Server) readStatement(w http.ResponseWriter, r *http.Request, q *request) (text []byte, rest io.Reader, err error) {
-	body, err := decoded(r, q, &bodyReader{body: r.Body, control: http.NewResponseController(w), pause: s.cfg.ReceiveTimeout})
+func (s *Server) readStatement(r *http.Request, wire *bodyReader, q *request) (text []byte, rest io.Reader, err error) {
+	body, err := decoded(r, q, wire)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -230,12 +235,4 @@ func (s *Server) readStatement(w http.ResponseWriter, r *http.Request, q *reques
 
 func (s *Server) errTooLong() error {
 	return exception(codeQueryIsTooLarge, "QUERY_IS_TOO_LARGE", "A statement may be %d bytes long", s.cfg.MaxStatementBytes)
-}
-
-// contextWithin bounds a context by the client's max_execution_time.
-func contextWithin(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	if d <= 0 {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(ctx, d)
 }

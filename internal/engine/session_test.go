@@ -1,0 +1,80 @@
+package engine_test
+
+import (
+	"testing"
+	"time"
+)
+
+func TestSessionKeepsItsState(t *testing.T) {
+	s := []string{"session_id", t.Name()}
+	in := func(sql string, more ...string) string {
+		t.Helper()
+		return query(t, shared, sql, append(s, more...)...)
+	}
+
+	in("SET max_threads = 5")
+	in("CREATE TEMPORARY TABLE mine (a Int)")
+	in("INSERT INTO mine VALUES (1)")
+	if got := in("SELECT getSetting('max_threads'), (SELECT count() FROM mine)"); got != "5\t1" {
+		t.Errorf("session: %s", got)
+	}
+	// A parameter of the URL holds for its request only.
+	if got := in("SELECT getSetting('max_threads'), getSetting('max_block_size')", "max_threads", "6", "max_block_size", "100"); got != "6\t100" {
+		t.Errorf("with parameters: %s", got)
+	}
+	if got := in("SELECT getSetting('max_threads'), getSetting('max_block_size') = 100"); got != "5\t0" {
+		t.Errorf("after parameters: %s", got)
+	}
+	in("USE system", "max_threads", "3")
+	if got := in("SELECT currentDatabase()"); got != "system" {
+		t.Errorf("USE: %s", got)
+	}
+	if got := in("SELECT currentDatabase()", "database", "default"); got != "default" {
+		t.Errorf("database of a request: %s", got)
+	}
+	if got := in("SELECT currentDatabase(), getSetting('max_threads')"); got != "system\t5" {
+		t.Errorf("afterwards: %s", got)
+	}
+	// Nothing of it is seen outside.
+	refused(t, shared, "60", "SELECT * FROM mine")
+	refused(t, shared, "60", "SELECT * FROM mine", "session_id", t.Name()+"-other")
+	// An unknown setting leaves the session as it was.
+	refused(t, shared, "115", "SELECT 1", append(s, "no_such_setting", "1", "max_threads", "9")...)
+	if got := in("SELECT currentDatabase(), getSetting('max_threads')"); got != "system\t5" {
+		t.Errorf("after an unknown setting: %s", got)
+	}
+	in("SELECT 1", "close_session", "1")
+	refused(t, shared, "372", "SELECT 1", append(s, "session_check", "1")...)
+}
+
+func TestSessionCheckAndTimeout(t *testing.T) {
+	id := []string{"session_id", t.Name()}
+	check := append(id, "session_check", "1")
+	refused(t, shared, "372", "SELECT 1", check...)
+	query(t, shared, "SELECT 1", append(id, "session_timeout", "60")...)
+	query(t, shared, "SELECT 1", check...)
+	query(t, shared, "SELECT 1", append(check, "session_timeout", "1")...)
+	time.Sleep(700 * time.Millisecond) // less than the timeout, from the end of the last request
+	query(t, shared, "SELECT 1", append(check, "session_timeout", "1")...)
+	time.Sleep(700 * time.Millisecond)
+	query(t, shared, "SELECT 1", append(check, "session_timeout", "1")...)
+	waitFor(t, func() bool { // asking for it must not keep it alive: its state does not tell
+		time.Sleep(1100 * time.Millisecond)
+		return send(t, shared, params(check...), nil).code() == "372"
+	})
+	refused(t, shared, "374", "SELECT 1", append(id, "session_timeout", "x")...)
+	refused(t, shared, "374", "SELECT 1", append(id, "session_timeout", "100000")...)
+}
+
+func TestSessionIsLocked(t *testing.T) {
+	name := table(t, shared, "a UInt64")
+	id := []string{"session_id", t.Name(), "session_timeout", "60"}
+	w := begin(t, "INSERT INTO "+name+" FORMAT CSV", "Content-Length: 2", append(id, "log_comment", name)...)
+	defer w.Close()
+	waitFor(t, func() bool { return running(t, name) == "1" })
+	refused(t, shared, "373", "SELECT 1", append(id, "session_check", "1")...)
+	w.send("1\n")
+	w.answer()
+	waitFor(t, func() bool { return send(t, shared, params(id...), nil).code() != "373" })
+	query(t, shared, "SELECT 1", append(id, "session_check", "1")...)
+}
