@@ -16,8 +16,12 @@ import (
 	"github.com/agentaudit/agentaudit/internal/engine/libchdb"
 )
 
-// shutdownTimeout is how long statements may go on after ctx has ended; then they are killed.
-const shutdownTimeout = 3 * time.Second
+const (
+	// shutdownTimeout is how long statements may go on after ctx has ended; then they are killed.
+	shutdownTimeout = 3 * time.Second
+	// cutTimeout is how long killed statements may take to answer; then connections are closed.
+	cutTimeout = time.Second
+)
 
 // Run serves until ctx ends, then lets statements finish, closes the engine and returns nil. It
 // may be called once in a process: the engine does not start a second time.
@@ -73,7 +77,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	return err
 }
 
-// serve answers requests until ctx ends and no handler runs any more.
+// serve answers requests until ctx ends.
 func serve(ctx context.Context, listener net.Listener, handler http.Handler, log *slog.Logger) error {
 	requests, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
@@ -102,18 +106,21 @@ func serve(ctx context.Context, listener net.Listener, handler http.Handler, log
 	return errors.Join(err, g.Wait())
 }
 
-// shutdown waits for the requests, at first for their own end, then for that of their statements
-// after these were killed. It returns only when no handler runs: the engine must not be closed
-// under one.
+// shutdown lets requests finish for a while, then kills their statements and cuts what is left. The
+// handlers themselves are awaited by the server's Close.
 func shutdown(hs *http.Server, cut context.CancelFunc) error {
 	grace, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	err := hs.Shutdown(grace)
-	if err == nil {
+	if hs.Shutdown(grace) == nil {
 		return nil
 	}
 	cut()
-	if err := hs.Shutdown(context.Background()); err != nil {
+	answered, cancel := context.WithTimeout(context.Background(), cutTimeout)
+	defer cancel()
+	if hs.Shutdown(answered) == nil {
+		return nil
+	}
+	if err := hs.Close(); err != nil {
 		return fmt.Errorf("stop the engine's HTTP interface: %w", err)
 	}
 	return nil

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/ch-go/compress"
 
@@ -22,13 +24,16 @@ type answer struct {
 	frames bool           // ClickHouse's own compression
 	begun  bool
 	tag    string // marks an exception within the body
+
+	control *http.ResponseController
+	pause   time.Duration // how long the client may keep a write waiting
 }
 
 func (s *Server) newAnswer(w http.ResponseWriter, r *http.Request, q *request, format string) *answer {
 	h := w.Header()
 	h.Set("Content-Type", contentType(format))
 	h.Set("X-ClickHouse-Format", format)
-	a := &answer{w: w, out: w, tag: newTag()}
+	a := &answer{w: w, out: w, tag: newTag(), control: http.NewResponseController(w), pause: s.cfg.SendTimeout}
 	h.Set("X-ClickHouse-Exception-Tag", a.tag)
 	switch {
 	case q.compress:
@@ -50,10 +55,18 @@ func (a *answer) write(p []byte) {
 		return
 	}
 	a.begun = true
-	if _, err := a.out.Write(p); err != nil {
-		panic(http.ErrAbortHandler)
+	for part := range slices.Chunk(p, partBytes) {
+		if a.control.SetWriteDeadline(time.Now().Add(a.pause)) != nil {
+			panic(http.ErrAbortHandler)
+		}
+		if _, err := a.out.Write(part); err != nil {
+			panic(http.ErrAbortHandler)
+		}
 	}
 }
+
+// partBytes is what a client must take within SendTimeout.
+const partBytes = 1 << 20
 
 // end completes a body. An empty one gets a length, which clickhouse-go tells apart by.
 func (a *answer) end() {
@@ -81,7 +94,7 @@ func (a *answer) fail(err error) {
 	if _, err := io.WriteString(out, block); err == nil && a.encode != nil {
 		a.encode.Close() // fails only if the client is gone
 	}
-	_ = http.NewResponseController(a.w).Flush()
+	_ = a.control.Flush()
 	panic(http.ErrAbortHandler)
 }
 

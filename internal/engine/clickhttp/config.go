@@ -28,8 +28,10 @@ type Config struct {
 	// in progress: bodies are held in memory until they are complete.
 	MaxBodyBytes     int64
 	MaxBufferedBytes int64
-	// ReceiveTimeout is the longest a client may pause while it sends a body.
+	// ReceiveTimeout is the longest a client may pause while it sends a body, SendTimeout the longest
+	// it may take for a megabyte of an answer: until then it holds a place and a connection.
 	ReceiveTimeout time.Duration
+	SendTimeout    time.Duration
 }
 
 // DefaultConfig has everything but the account.
@@ -38,8 +40,8 @@ func DefaultConfig() Config {
 		MaxStatements: 64, MaxWaiting: 256, WaitTimeout: 30 * time.Second,
 		MaxSessions: 256, MaxSessionTimeout: time.Hour,
 		MaxStatementBytes: 4 << 20,
-		MaxBodyBytes:      256 << 20, MaxBufferedBytes: 512 << 20,
-		ReceiveTimeout: 30 * time.Second,
+		MaxBodyBytes:      128 << 20, MaxBufferedBytes: 256 << 20,
+		ReceiveTimeout: 30 * time.Second, SendTimeout: time.Minute,
 	}
 }
 
@@ -62,8 +64,8 @@ func (c *Config) Validate() error {
 		return fmt.Errorf("max_statement_bytes: %d is below 1024", c.MaxStatementBytes)
 	case c.MaxBodyBytes < 1 || c.MaxBufferedBytes < c.MaxBodyBytes:
 		return fmt.Errorf("max_body_bytes: %d is not between 1 and max_buffered_bytes (%d)", c.MaxBodyBytes, c.MaxBufferedBytes)
-	case c.WaitTimeout <= 0 || c.ReceiveTimeout <= 0:
-		return errors.New("wait_timeout, receive_timeout: must be above 0")
+	case c.WaitTimeout <= 0 || c.ReceiveTimeout <= 0 || c.SendTimeout <= 0:
+		return errors.New("wait_timeout, receive_timeout, send_timeout: must be above 0")
 	}
 	return nil
 }

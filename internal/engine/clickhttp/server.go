@@ -27,6 +27,8 @@ type Server struct {
 
 	mu      sync.Mutex
 	running map[string]bool // query ids
+	closed  bool
+	active  sync.WaitGroup // handlers; Add under mu, while not closed
 }
 
 // New starts the engine (by its first connection) and asks it who it is.
@@ -78,14 +80,35 @@ func queryText(c *libchdb.Conn, sql string) (string, error) {
 // Version is the engine's, as ClickHouse's version() gives it.
 func (s *Server) Version() string { return s.identity.version }
 
-// Close ends sessions and connections and with the last of them the engine, which writes out what
-// it holds. No request may be running: shut the http.Server down first.
+// Close refuses further requests, waits for those that run, and then ends sessions and connections
+// and with the last of them the engine, which writes out what it holds. Shut the http.Server down
+// first: it is what makes requests end.
 func (s *Server) Close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.active.Wait()
 	s.sessions.close()
 	s.pool.close()
 }
 
+// enter counts a request in, unless the server is closed.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.active.Add(1)
+	return true
+}
+
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !s.enter() {
+		http.Error(w, "The server is closed.", http.StatusServiceUnavailable)
+		return
+	}
+	defer s.active.Done()
 	defer func() {
 		switch p := recover(); p {
 		case nil:
