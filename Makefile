@@ -18,7 +18,7 @@ FUZZTIME ?= 10s
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: need-go
 need-go:
@@ -37,8 +37,16 @@ engine: build ## fetch the embedded ClickHouse engine into the cache and check i
 run: build engine ## run everything on this machine, with sample traffic, in .data
 	@bin/agentaudit up --data .data --sample
 
+.PHONY: kafka-jars
+kafka-jars: need-go ## fetch the Apache Kafka that the tests run against into the cache (Maven)
+	@$(GO) run ./internal/testkit/cmd/withservices -fetch-kafka
+
+.PHONY: test-deps
+test-deps: need-go ## install what the tests need besides (Debian, as root), or name it
+	@$(GO) run ./internal/testkit/cmd/withservices -install
+
 .PHONY: test
-test: build engine ## run all tests, on the embedded engines, an Apache Kafka 4 and a PostgreSQL
+test: build engine test-deps kafka-jars ## run all tests, on the embedded engines, an Apache Kafka 4 and a PostgreSQL
 	$(GO) run ./internal/testkit/cmd/withservices -- $(GO) test -race -timeout 20m ./...
 
 .PHONY: lint
