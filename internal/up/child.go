@@ -26,7 +26,7 @@ type program struct {
 // Pauses before a child that ended is started again. They double, and begin anew after steadyTime of running.
 const (
 	restartMin = 200 * time.Millisecond
-	restartMax = 10 * time.Second
+	restartMax = 2 * time.Second
 	steadyTime = 30 * time.Second
 )
 
