@@ -1,0 +1,257 @@
+package verify_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/internal/up/uptest"
+	"github.com/agentaudit/agentaudit/internal/verify"
+)
+
+const theLog = "agent.events/0"
+
+// rig is a deployment whose tables can be broken and mended.
+type rig struct {
+	up      *uptest.Up
+	systems *process.Systems
+	entries uint64 // of theLog
+}
+
+// newRig runs `up`, lets it seal some events into one log and have a checkpoint of it, and keeps a copy of the table.
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	const events = 300
+	u := uptest.Start(t, "", "--partitions", "1", "--set", "exporter.heartbeat_every=1h", "--set", "exporter.recheck_every=720h", "--quiet")
+	var lines strings.Builder
+	for i := range events {
+		fmt.Fprintf(&lines, `{"schema":"agentaudit.event/v1","event_id":"01920000-0000-7000-8000-%012d","time":"2026-11-20T21:14:05Z","type":"tool.call","action":"search",`+
+			`"outcome":"success","tenant":"acme","user_id":"u%d","usage":{"input_tokens":%d},"content":{"input":"text %d"}}`+"\n", i, i%7, i, i)
+	}
+	u.Good(t, lines.String(), "emit")
+
+	cfg, err := config.Load(config.Sources{File: filepath.Join(u.Dir, process.ConfigFile)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	systems, err := process.Open(t.Context(), cfg, kafkaio.Deps{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := systems.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	r := &rig{up: u, systems: systems, entries: events + 1}
+	testkit.Eventually(t, time.Minute, func() bool {
+		checkpoint, _, err := systems.Vault.Checkpoint(t.Context(), theLog)
+		return err == nil && checkpoint.Size == r.entries
+	}, "the log has a checkpoint of all entries")
+	r.exec(t, "CREATE TABLE audit.kept AS audit.events")
+	r.exec(t, "INSERT INTO audit.kept SELECT * FROM audit.events")
+	return r
+}
+
+// exec runs a statement as somebody who owns the database.
+func (r *rig) exec(t *testing.T, sql string) {
+	t.Helper()
+	e := r.up.Endpoints(t)
+	request, err := http.NewRequest(http.MethodPost, e.ClickHouse+"/?mutations_sync=1&insert_deduplicate=0", strings.NewReader(sql))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.SetBasicAuth(e.ClickHouseUser, e.ClickHousePassword)
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if answer, err := io.ReadAll(response.Body); err != nil || response.StatusCode != http.StatusOK {
+		t.Fatalf("%s: %s, %v: %s", sql, response.Status, err, answer)
+	}
+}
+
+func (r *rig) mend(t *testing.T) {
+	t.Helper()
+	r.exec(t, "TRUNCATE TABLE audit.events")
+	r.exec(t, "INSERT INTO audit.events SELECT * FROM audit.kept")
+}
+
+func (r *rig) verify(t *testing.T, o verify.Options) verify.Report {
+	t.Helper()
+	report, err := verify.Run(t.Context(), verify.Deps{Store: r.systems.Store, Vault: r.systems.Vault}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return report
+}
+
+// Every way to falsify a table is found, and the first bad place named.
+func TestFalsifications(t *testing.T) {
+	r := newRig(t)
+	var progress atomic.Uint64
+	good := r.verify(t, verify.Options{Progress: func(n uint64) { progress.Add(n) }})
+	if !good.OK || len(good.Logs) != 2 || good.Logs[0].Log != theLog || good.Logs[0].Size != r.entries || len(good.Logs[0].Head) != 64 {
+		t.Fatalf("before anything was changed: %+v", good)
+	}
+	if progress.Load() != good.Entries {
+		t.Errorf("progress says %d entries, the report %d", progress.Load(), good.Entries)
+	}
+
+	// The leaf hash is computed in SQL, as whoever forges an entry would.
+	const forge = "ALTER TABLE audit.events UPDATE entry = replaceOne(entry, '\"success\"', '\"failure\"'), " +
+		"leaf_hash = SHA256(concat(unhex('00'), replaceOne(entry, '\"success\"', '\"failure\"'))) WHERE log = '" + theLog + "' AND seq = "
+	const where = " WHERE log = '" + theLog + "' AND seq "
+	last := r.entries - 1
+	f := func(name string, deep bool, seq uint64, reason string, statements ...string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			defer r.mend(t)
+			for _, sql := range statements {
+				r.exec(t, sql)
+			}
+			report := r.verify(t, verify.Options{Log: theLog, Deep: deep})
+			bad := report.Logs[0].FirstBad
+			if report.OK || bad == nil {
+				t.Fatal("not found")
+			}
+			if bad.Seq != seq || !strings.Contains(bad.Reason, reason) {
+				t.Errorf("seq %d, %q; want seq %d and %q", bad.Seq, bad.Reason, seq, reason)
+			}
+			if strings.Contains(bad.Reason, "text ") || strings.Contains(bad.Reason, "acme") {
+				t.Errorf("%q quotes an entry", bad.Reason)
+			}
+		})
+	}
+	f("entry changed", false, 7, "leaf hash", "ALTER TABLE audit.events UPDATE entry = replaceOne(entry, '\"success\"', '\"failure\"')"+where+"= 7")
+	f("leaf hash changed", false, 7, "leaf hash", "ALTER TABLE audit.events UPDATE leaf_hash = SHA256('x')"+where+"= 7")
+	f("entry and leaf hash changed", false, 8, "prev", forge+"7")
+	f("last entry and its leaf hash changed", false, last, "rewritten", forge+fmt.Sprint(last))
+	f("entry removed", false, 7, "seq 7 expected, 8 found", "ALTER TABLE audit.events DELETE"+where+"= 7")
+	f("first entry removed", false, 0, "seq 0 expected", "ALTER TABLE audit.events DELETE"+where+"= 0")
+	f("truncated", false, last-9, "truncated", "ALTER TABLE audit.events DELETE"+where+fmt.Sprintf(">= %d", last-9))
+	f("emptied", false, 0, "truncated", "ALTER TABLE audit.events DELETE WHERE log = '"+theLog+"'")
+	f("doubled", false, 7, "double", "INSERT INTO audit.events SELECT * FROM audit.kept"+where+"= 7")
+	f("doubled with another entry", false, 7, "double", "INSERT INTO audit.events SELECT * REPLACE (replaceOne(entry, 'tool.call', 'tool.null') AS entry, "+
+		"SHA256(concat(unhex('00'), replaceOne(entry, 'tool.call', 'tool.null'))) AS leaf_hash) FROM audit.kept"+where+"= 7")
+	f("two swapped", false, 7, "seq", "ALTER TABLE audit.events DELETE"+where+"IN (7, 8)",
+		"INSERT INTO audit.events SELECT * REPLACE (if(seq = 7, 8, 7)::UInt64 AS seq) FROM audit.kept"+where+"IN (7, 8)")
+	f("appended out of nothing", false, r.entries, "seq 301 expected, the entry itself says 7", "INSERT INTO audit.events SELECT * REPLACE ("+fmt.Sprint(r.entries)+"::UInt64 AS seq) FROM (SELECT * FROM audit.kept"+where+"= 7)")
+	f("entry that is none", false, 7, "leaf hash", "ALTER TABLE audit.events UPDATE entry = 'x'"+where+"= 7")
+
+	f("column changed", true, 7, "column input_tokens", "ALTER TABLE audit.events UPDATE input_tokens = 1000000"+where+"= 7")
+	f("other column changed", true, 7, "column tenant", "ALTER TABLE audit.events UPDATE tenant = 'evil'"+where+"= 7")
+	f("ciphertext changed", true, 7, "column content", "ALTER TABLE audit.events UPDATE content = concat(content, 'x')"+where+"= 7")
+	f("ciphertext removed", true, 7, "column content", "ALTER TABLE audit.events UPDATE content = ''"+where+"= 7")
+
+	t.Run("columns are checked with --deep only", func(t *testing.T) {
+		defer r.mend(t)
+		r.exec(t, "ALTER TABLE audit.events UPDATE input_tokens = 1000000"+where+"= 7")
+		if report := r.verify(t, verify.Options{}); !report.OK {
+			t.Errorf("got %+v", report)
+		}
+	})
+	t.Run("the command says no", func(t *testing.T) {
+		defer r.mend(t)
+		r.exec(t, forge+"7")
+		result := r.up.Run(t, "", "verify")
+		if result.Code != 1 || !strings.Contains(result.Stdout, "BAD at seq 8") {
+			t.Errorf("exit code %d, %q, %q", result.Code, result.Stdout, result.Stderr)
+		}
+	})
+	t.Run("an unknown log is an error", func(t *testing.T) {
+		_, err := verify.Run(t.Context(), verify.Deps{Store: r.systems.Store, Vault: r.systems.Vault}, verify.Options{Log: "agent.events/9"})
+		if err == nil || !strings.Contains(err.Error(), "agent.events/9") {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("an interrupted run is an error", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		_, err := verify.Run(ctx, verify.Deps{Store: r.systems.Store, Vault: r.systems.Vault}, verify.Options{})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+	})
+	t.Run("system records must be signed by a known author", func(t *testing.T) {
+		defer r.mend(t)
+		r.exec(t, "ALTER TABLE audit.events UPDATE entry = replaceOne(entry, '\"author\":\"exporter\"', '\"author\":\"impostor\"'), "+
+			"leaf_hash = SHA256(concat(unhex('00'), replaceOne(entry, '\"author\":\"exporter\"', '\"author\":\"impostor\"'))) WHERE log = 'audit.system/0' AND seq = 1")
+		report := r.verify(t, verify.Options{Log: "audit.system/0"})
+		if report.OK || report.Logs[0].FirstBad.Seq != 1 {
+			t.Errorf("got %+v", report.Logs[0])
+		}
+	})
+}
+
+// A reopened log's successor is followed, and both are held against each other.
+func TestReopenedLog(t *testing.T) {
+	r := newRig(t)
+	out := r.up.Good(t, "", "log", "reopen", "--log", theLog, "--reason", "test of reopening")
+	if !strings.Contains(out, theLog+".1 goes on at offset 300") {
+		t.Errorf("log reopen: %q", out)
+	}
+	again := r.up.Run(t, "", "log", "reopen", "--log", theLog, "--reason", "again")
+	if again.Code != 2 || !strings.Contains(again.Stderr, "reopened already") {
+		t.Errorf("reopened twice: exit code %d, %q", again.Code, again.Stderr)
+	}
+	r.up.Good(t, `{"schema":"agentaudit.event/v1","event_id":"01920000-0000-7000-8000-000000009999","time":"2026-11-20T21:14:05Z","type":"tool.call",`+
+		`"action":"search","outcome":"success","tenant":"acme","user_id":"u1"}`, "emit")
+	testkit.Eventually(t, time.Minute, func() bool {
+		report := r.verify(t, verify.Options{})
+		return report.OK && len(report.Logs) == 3 && report.Logs[0].Size == r.entries+1 && report.Logs[1].Size == 2
+	}, "the successor holds the next event")
+	list := r.up.Good(t, "", "log", "list")
+	if !strings.Contains(list, theLog+".1") || !strings.Contains(list, "after "+theLog+" (test of reopening)") {
+		t.Errorf("log list: %s", list)
+	}
+
+	// Without its close entry the old log contradicts what its successor says.
+	r.exec(t, fmt.Sprintf("ALTER TABLE audit.events DELETE WHERE log = '%s' AND seq = %d", theLog, r.entries))
+	report := r.verify(t, verify.Options{Log: theLog})
+	if report.OK || report.Logs[0].FirstBad.Seq != r.entries || !strings.Contains(report.Logs[0].FirstBad.Reason, "truncated") {
+		t.Errorf("got %+v", report.Logs[0].FirstBad)
+	}
+}
+
+// The vault of another deployment is no witness for these logs.
+func TestOtherVault(t *testing.T) {
+	r := newRig(t)
+	dir := t.TempDir()
+	cfg, err := config.Load(config.Sources{
+		File: filepath.Join(r.up.Dir, process.ConfigFile),
+		Set:  []string{"deployment=other", "vault.path=" + filepath.Join(dir, "vault.db"), "keys.source=file:" + filepath.Join(dir, "keyring")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(r.up.Dir, "secrets", "keyring"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "keyring"), text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	other, err := process.OpenVault(t.Context(), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	report, err := verify.Run(t.Context(), verify.Deps{Store: r.systems.Store, Vault: other}, verify.Options{Log: theLog})
+	if err != nil || report.OK || !strings.Contains(report.Logs[0].FirstBad.Reason, "another deployment") {
+		t.Errorf("got %+v, %v", report, err)
+	}
+}
