@@ -79,7 +79,7 @@ func (f *folder) start(ctx context.Context, name string, cfg any, args ...string
 	if err != nil {
 		return nil, err
 	}
-	r := &running{cmd: exec.CommandContext(ctx, path, args...), done: make(chan struct{})} //nolint:gosec // our own programs
+	r := &running{cmd: exec.CommandContext(ctx, path, args...), done: make(chan struct{})}
 	log, err := os.CreateTemp("", "agentaudit-bench-*.log")
 	if err != nil {
 		return nil, err
