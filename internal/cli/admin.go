@@ -15,7 +15,9 @@ import (
 	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
-type setupCommand struct{}
+type setupCommand struct {
+	CreateKeys bool `help:"Also make the keyring (keys.source) and the exporter's key, each only if it does not exist yet."`
+}
 
 // Help is printed by `setup --help`.
 func (setupCommand) Help() string {
@@ -23,10 +25,15 @@ func (setupCommand) Help() string {
 left as it is or brought up to date; run it before a new version is started. 'agentaudit up' does it by itself.`
 }
 
-func (setupCommand) Run(ctx context.Context, w *world) error {
+func (c *setupCommand) Run(ctx context.Context, w *world) error {
 	cfg, err := w.config()
 	if err != nil {
 		return err
+	}
+	if c.CreateKeys {
+		if err := createMissingKeys(ctx, cfg, w.stdout); err != nil {
+			return err
+		}
 	}
 	if err := process.Setup(ctx, cfg, kafkaio.Deps{}); err != nil {
 		return err

@@ -40,8 +40,9 @@ type commands struct {
 	Engine struct {
 		Fetch engineFetchCommand `cmd:"" help:"Fetch the embedded ClickHouse engine into the cache and check its digest."`
 	} `cmd:"" help:"The embedded ClickHouse engine: fetch."`
-	PrintConfig configCommand  `cmd:"" name:"config" help:"Print the configuration that is in effect, without its secrets."`
-	Version     versionCommand `cmd:"" help:"Print the version."`
+	Healthcheck healthcheckCommand `cmd:"" help:"Ask a process whether it is ready."`
+	PrintConfig configCommand      `cmd:"" name:"config" help:"Print the configuration that is in effect, without its secrets."`
+	Version     versionCommand     `cmd:"" help:"Print the version."`
 
 	BrokerChild brokerChildCommand `cmd:"" hidden:""`
 	EngineChild engineChildCommand `cmd:"" hidden:""`

@@ -1,0 +1,37 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/agentaudit/agentaudit/internal/author"
+	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/vault"
+)
+
+// createMissingKeys makes the keyring and the exporter's key where there is none, and leaves what is there as it is. A
+// keyring that was lost is not replaced unnoticed: the vault refuses another one than its own when it is opened next.
+func createMissingKeys(ctx context.Context, cfg config.Config, out io.Writer) error {
+	_, err := vault.CreateKeyring(ctx, process.KeyConfig(cfg))
+	if err := report(out, string(cfg.Keys.Source), err); err != nil {
+		return err
+	}
+	key := string(cfg.Exporter.AuthorKeyFile)
+	return report(out, key, author.CreateKey(key))
+}
+
+// report says that a secret was made, and nothing if it was there.
+func report(out io.Writer, name string, err error) error {
+	if errors.Is(err, fs.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "made %s; keep a copy apart from all other backups\n", name)
+	return err
+}
