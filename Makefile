@@ -18,7 +18,7 @@ FUZZTIME ?= 10s
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: need-go
 need-go:
@@ -76,6 +76,10 @@ fuzz: need-go ## run each fuzz target for FUZZTIME (10s)
 .PHONY: vuln
 vuln: need-go ## look for known vulnerabilities in what the programs call
 	$(GO) run golang.org/x/vuln/cmd/govulncheck@$(GOVULNCHECK_VERSION) ./...
+
+.PHONY: compose-secrets
+compose-secrets: ## make the passwords of docker-compose.yml, once, in deploy/compose/secrets
+	@deploy/compose/make-secrets
 
 .PHONY: clean
 clean: ## remove what was built (not .data, not the cache)
