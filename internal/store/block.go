@@ -20,6 +20,7 @@ type Block struct {
 	order [numColumns]column // of cols, as described
 	n     int
 	bytes int // of all columns: counted every recountRows rows, estimated from above since
+	last  int // bytes of the last entry
 	text  []byte
 	head  buffer
 	wire  [][]byte // what is sent, in order
@@ -125,6 +126,7 @@ func (b *Block) appendHeader(h *chain.Header) {
 func (b *Block) appendSealed(r *Row) {
 	c := &b.cols
 	c.entry.put(r.Entry)
+	b.last = len(r.Entry)
 	c.leafHash.PutRaw(r.Leaf[:])
 	c.content.put(r.Ciphertext)
 	b.text = append(b.text[:0], r.Algorithm...)
@@ -228,6 +230,12 @@ func clampMillis(millis int64) int64 { return min(max(millis, minMillis), maxMil
 
 // Log returns the log of the rows, "" if there are none.
 func (b *Block) Log() string { return b.log }
+
+// lastEntry is valid until the next Append or Reset.
+func (b *Block) lastEntry() []byte {
+	all := b.cols.entry.Buf
+	return all[len(all)-b.last:]
+}
 
 // Rows returns the number of rows.
 func (b *Block) Rows() int { return b.n }

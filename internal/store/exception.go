@@ -17,7 +17,7 @@ type Exception struct {
 func (e *Exception) Error() string { return fmt.Sprintf("clickhouse code %d: %s", e.Code, e.Message) }
 
 // exceptionText is how ClickHouse writes an exception into a response.
-var exceptionText = regexp.MustCompile(`Code: (\d+)\. DB::(?:[A-Za-z]*)Exception: `)
+var exceptionText = regexp.MustCompile(`Code: (\d+)\. (?:DB|Coordination)::[A-Za-z]*Exception: `)
 
 // maxMessageBytes keeps logs readable: ClickHouse may repeat a whole statement.
 const maxMessageBytes = 300

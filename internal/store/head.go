@@ -32,11 +32,18 @@ func newHeadReader() headReader { return headReader{hasher: chain.NewHasher()} }
 
 const entryColumns = "SELECT CAST(log, 'String') AS log_name, seq, entry, leaf_hash FROM "
 
-// headQuery finds the highest seq first, which reads one column, and then its entry.
-// from prunes all that lies below by the primary key. More than one row is a double.
-func headQuery(events string) string {
-	return entryColumns + events + " WHERE log = {log:String} AND seq = " +
-		"(SELECT max(seq) FROM " + events + " WHERE log = {log:String} AND seq >= {from:UInt64}) LIMIT 2 FORMAT Native"
+// tipQuery reads which entry is the last one. from is at or below it, so that the primary
+// key prunes nearly everything. Two rows of one seq are a double.
+func tipQuery(events string) string {
+	return "SELECT seq, leaf_hash FROM " + events +
+		" WHERE log = {log:String} AND seq >= {from:UInt64} ORDER BY seq DESC LIMIT 2 FORMAT Native"
+}
+
+// coldTipQuery is tipQuery when nothing is known: it looks at the one column seq of the
+// whole log first.
+func coldTipQuery(events string) string {
+	return "SELECT seq, leaf_hash FROM " + events + " WHERE log = {log:String} AND seq = " +
+		"(SELECT max(seq) FROM " + events + " WHERE log = {log:String}) LIMIT 2 FORMAT Native"
 }
 
 func entryQuery(events string) string {
@@ -47,37 +54,81 @@ func headsQuery(events string) string {
 	return entryColumns + events + " WHERE (log, seq) IN (SELECT log, max(seq) FROM " + events + " GROUP BY log) FORMAT Native"
 }
 
-// head returns the head of log. known is a size that the log is known to have had.
-func (r *headReader) head(ctx context.Context, s *Store, at *server, p params, log string, known uint64) (chain.Head, error) {
-	for {
-		from := max(known, 1) - 1
-		q := p.with(params{"param_log": paramText(log), "param_from": strconv.FormatUint(from, 10)})
-		if err := r.read(ctx, at, headQuery(s.events), q); err != nil {
-			return chain.Head{}, err
-		}
-		switch {
-		case len(r.got) > 0:
-			return r.only()
-		case known == 0:
-			return chain.EmptyHead(log), nil
-		}
-		known = 0 // the table has gone back: say how far
+// head returns the head of log. known is a head that the log had before, or that an
+// insert should have given it; the empty head if there is none. If the last entry still
+// is that one, by its seq and leaf hash, it is not read again: a single entry costs the
+// server as much as the thousands that are compressed with it.
+func (r *headReader) head(ctx context.Context, s *Store, at *server, p params, known chain.Head) (chain.Head, error) {
+	seq, leaf, found, err := r.tip(ctx, s, at, p, known)
+	switch {
+	case err != nil:
+		return chain.Head{}, err
+	case !found:
+		return chain.EmptyHead(known.Log), nil
+	case known.Size == seq+1 && known.Leaf == leaf:
+		return known, nil
 	}
+	if err := r.readEntry(ctx, s, at, p, known.Log, seq); err != nil {
+		return chain.Head{}, err
+	}
+	return r.only()
 }
+
+// tip returns seq and leaf hash of the last entry of known.Log.
+func (r *headReader) tip(ctx context.Context, s *Store, at *server, p params, known chain.Head) (seq uint64, leaf chain.Hash, found bool, err error) {
+	q := p.with(params{"param_log": paramText(known.Log)})
+	if known.Size > 0 {
+		q["param_from"] = strconv.FormatUint(known.Size-1, 10)
+		if seq, leaf, found, err = r.readTip(ctx, at, tipQuery(s.events), q, known.Log); err != nil || found {
+			return seq, leaf, found, err
+		}
+		// The table has gone back, or the insert was not stored.
+		delete(q, "param_from")
+	}
+	return r.readTip(ctx, at, coldTipQuery(s.events), q, known.Log)
+}
+
+func (r *headReader) readTip(ctx context.Context, at *server, sql string, p params, log string) (seq uint64, leaf chain.Hash, found bool, err error) {
+	columns := proto.Results{{Name: "seq", Data: &r.seq}, {Name: "leaf_hash", Data: &r.leaf}}
+	var seqs []uint64
+	err = at.readNative(ctx, sql, p, columns, func(rows int) error {
+		if !found {
+			seq, leaf, found = r.seq.Row(0), r.leaf.Row(0), true
+		}
+		for i := range rows {
+			seqs = append(seqs, r.seq.Row(i))
+		}
+		return nil
+	})
+	if err == nil && len(seqs) == 2 && seqs[0] == seqs[1] {
+		err = &chain.Fault{Log: log, Seq: seq, Reason: storedTwice}
+	}
+	return seq, leaf, found, err
+}
+
+const storedTwice = "stored more than once"
 
 // entryAt returns one entry and its recomputed leaf hash.
 func (r *headReader) entryAt(ctx context.Context, s *Store, at *server, p params, log string, seq uint64) ([]byte, chain.Hash, error) {
-	q := p.with(params{"param_log": paramText(log), "param_seq": strconv.FormatUint(seq, 10)})
-	if err := r.read(ctx, at, entryQuery(s.events), q); err != nil {
+	if err := r.readEntry(ctx, s, at, p, log, seq); err != nil {
 		return nil, chain.Hash{}, err
-	}
-	if len(r.got) == 0 {
-		return nil, chain.Hash{}, fmt.Errorf("%s at seq %d: %w", log, seq, ErrNotFound)
 	}
 	if err := r.check(); err != nil {
 		return nil, chain.Hash{}, err
 	}
 	return r.got[0].entry, r.got[0].leaf, nil
+}
+
+// readEntry reads the rows at seq into got: one, or more if it is stored twice.
+func (r *headReader) readEntry(ctx context.Context, s *Store, at *server, p params, log string, seq uint64) error {
+	q := p.with(params{"param_log": paramText(log), "param_seq": strconv.FormatUint(seq, 10)})
+	if err := r.read(ctx, at, entryQuery(s.events), q); err != nil {
+		return err
+	}
+	if len(r.got) == 0 {
+		return fmt.Errorf("%s at seq %d: %w", log, seq, ErrNotFound)
+	}
+	return nil
 }
 
 func (r *headReader) read(ctx context.Context, at *server, sql string, p params) error {
@@ -100,7 +151,7 @@ func (r *headReader) read(ctx context.Context, at *server, sql string, p params)
 func (r *headReader) check() error {
 	e := r.got[0]
 	if len(r.got) > 1 {
-		return &chain.Fault{Log: e.log, Seq: e.seq, Reason: "stored more than once"}
+		return &chain.Fault{Log: e.log, Seq: e.seq, Reason: storedTwice}
 	}
 	if r.hasher.Leaf(e.entry) != e.leaf {
 		return &chain.Fault{Log: e.log, Seq: e.seq, Reason: "leaf hash beside it is not that of the entry"}
@@ -129,7 +180,7 @@ func (r *headReader) only() (chain.Head, error) {
 func (s *Store) Head(ctx context.Context, log string) (head chain.Head, err error) {
 	reader := newHeadReader()
 	err = s.read(ctx, func(at *server) error {
-		head, err = reader.head(ctx, s, at, s.readParams(), log, 0)
+		head, err = reader.head(ctx, s, at, s.readParams(), chain.EmptyHead(log))
 		return err
 	})
 	if err != nil {

@@ -114,11 +114,11 @@ func TestScanFails(t *testing.T) {
 // TestScanMemory: memory does not grow with the log.
 func TestScanMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("stores 60 MB")
+		t.Skip("stores 30 MB")
 	}
 	s := newStore(t)
 	l := newTestLog(t, "agent.events/0")
-	storeLog(t, s, l, 5, 10_000)
+	storeLog(t, s, l, 3, 10_000)
 	runtime.GC()
 	var before, now runtime.MemStats
 	runtime.ReadMemStats(&before)
@@ -134,7 +134,7 @@ func TestScanMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if held := int64(most) - int64(before.HeapAlloc); held > 48<<20 {
+	if held := int64(most) - int64(before.HeapAlloc); held > 24<<20 {
 		t.Errorf("%d MB are held", held>>20)
 	}
 }

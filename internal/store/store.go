@@ -31,12 +31,13 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{cfg: cfg, events: cfg.Database + ".events", transport: transport}
+	client := &http.Client{Transport: transport, CheckRedirect: noRedirect}
 	for _, address := range cfg.Addresses {
 		base, err := url.Parse(address)
 		if err != nil {
 			return nil, errors.New("clickhouse addresses: not an address") // Validate has parsed it
 		}
-		s.servers = append(s.servers, &server{base: base, client: &http.Client{Transport: transport}, user: cfg.User, secret: cfg.Password})
+		s.servers = append(s.servers, &server{base: base, client: client, user: cfg.User, secret: cfg.Password})
 	}
 	if err := s.Ping(ctx); err != nil {
 		s.Close()
@@ -44,6 +45,10 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	return s, nil
 }
+
+// noRedirect takes a redirection for the answer, which is then none of ClickHouse's: an
+// insert must not reach another server than its session.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
 // Close gives up idle connections.
 func (s *Store) Close() error {

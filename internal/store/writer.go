@@ -17,9 +17,9 @@ type Writer struct {
 	log     string
 	session *session
 	reader  headReader
-	// known is the size of the log when it was last read: a log only grows, so its
-	// head need not be looked for below.
-	known uint64
+	// known is the head that was last read, or that the last insert makes if it was
+	// stored. A log only grows: its head is not looked for below.
+	known chain.Head
 }
 
 // OpenWriter opens a session for writing log.
@@ -28,21 +28,22 @@ func (s *Store) OpenWriter(ctx context.Context, log string) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Writer{store: s, log: log, session: opened, reader: newHeadReader()}, nil
+	return &Writer{store: s, log: log, session: opened, reader: newHeadReader(), known: chain.EmptyHead(log)}, nil
 }
 
 // Head returns the stored head of the log, recomputed from the entry with the highest
 // seq: the empty head if there is none, a *chain.Fault if that entry is damaged or
-// stands there twice, ErrSessionLost.
+// stands there twice, ErrSessionLost. An entry that this writer has read or inserted is
+// recognised by seq and leaf hash.
 func (w *Writer) Head(ctx context.Context) (chain.Head, error) {
 	if err := w.store.catchUp(ctx, w.session.server, w.session.params()); err != nil {
 		return chain.Head{}, w.session.lost(err)
 	}
-	head, err := w.reader.head(ctx, w.store, w.session.server, w.session.params(), w.log, w.known)
+	head, err := w.reader.head(ctx, w.store, w.session.server, w.session.params(), w.known)
 	if err != nil {
 		return chain.Head{}, w.session.lost(err)
 	}
-	w.known = head.Size
+	w.known = head
 	return head, nil
 }
 
@@ -82,7 +83,14 @@ func (w *Writer) Insert(ctx context.Context, token string, b *Block) error {
 	body := newBlockBody(wire)
 	// net/http may go on reading a body after it has returned an error.
 	defer body.abandon()
-	return w.session.insertError(ctx, w.session.server.insert(ctx, p, body))
+	if err := w.session.insertError(ctx, w.session.server.insert(ctx, p, body)); err != nil {
+		return err
+	}
+	// Unless the token was used before. Then the stored head is another one, and is read.
+	if head, err := chain.HeadOf(b.lastEntry()); err == nil {
+		w.known = head
+	}
+	return nil
 }
 
 // Close gives the session up. It does not wait for the server, where the session ends
