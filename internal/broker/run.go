@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -22,8 +23,9 @@ import (
 const (
 	// storeDir is kfake's directory below Config.Dir.
 	storeDir = "store"
-	// segmentBytes bounds a segment file, and with it the memory that loading one takes at start.
-	segmentBytes = 32 << 20
+	// segmentBytes bounds a segment file, and with it the memory that a start takes: kfake reads one
+	// segment of each partition at a time.
+	segmentBytes = 16 << 20
 	// maxBatchBytes is the largest batch that is accepted: a record of 1 MiB with its key and
 	// headers, and clients that batch generously.
 	maxBatchBytes = 4 << 20
@@ -58,6 +60,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 		cluster.Close()
 		return err
 	}
+	debug.FreeOSMemory() // loading has read every segment once, and left them as garbage
 	cfg.Log.Info("broker started", slog.String("address", address), slog.String("dir", cfg.Dir), slog.Duration("took", time.Since(started)))
 	if cfg.Ready != nil {
 		cfg.Ready(address)

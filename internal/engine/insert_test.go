@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/agentaudit/agentaudit/internal/engine/enginetest"
 )
 
 // wire is a request on its way, byte for byte.
@@ -24,14 +26,19 @@ type wire struct {
 // begin sends the head of an INSERT whose body is to come.
 func begin(t *testing.T, sql, bodyHeader string, pairs ...string) *wire {
 	t.Helper()
-	c, err := net.Dial("tcp", shared.Address)
+	return beginOn(t, shared, sql, bodyHeader, pairs...)
+}
+
+func beginOn(t *testing.T, p *enginetest.Proc, sql, bodyHeader string, pairs ...string) *wire {
+	t.Helper()
+	c, err := net.Dial("tcp", p.Address)
 	if err != nil {
 		t.Fatal(err)
 	}
 	v := params(append(pairs, "query", sql)...)
 	w := &wire{c, t}
 	w.send(fmt.Sprintf("POST /?%s HTTP/1.1\r\nHost: x\r\nAuthorization: Basic %s\r\n%s\r\n\r\n", v.Encode(),
-		base64.StdEncoding.EncodeToString([]byte(shared.User+":"+shared.Password)), bodyHeader))
+		base64.StdEncoding.EncodeToString([]byte(p.User+":"+p.Password)), bodyHeader))
 	return w
 }
 
@@ -221,4 +228,37 @@ func TestQueryID(t *testing.T) {
 	waitFor(t, func() bool {
 		return send(t, shared, params("query_id", "twice"), strings.NewReader("SELECT 1")).status == 200
 	})
+}
+
+// When every place is taken a statement waits, and runs as soon as one is free.
+func TestPlacesAreBounded(t *testing.T) {
+	const places = 64
+	p := enginetest.Start(t, enginetest.Options{})
+	query(t, p, "CREATE TABLE b (a UInt64) ENGINE = MergeTree ORDER BY a")
+	stuck := make([]*wire, places)
+	for i := range stuck {
+		stuck[i] = beginOn(t, p, "INSERT INTO b FORMAT CSV", "Content-Length: 2", "log_comment", "stuck")
+		defer stuck[i].Close()
+	}
+	full := func() bool {
+		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		defer cancel()
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.URL, strings.NewReader("SELECT 1"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.SetBasicAuth(p.User, p.Password)
+		res, err := client.Do(req)
+		if err == nil {
+			res.Body.Close()
+		}
+		return err != nil
+	}
+	waitFor(t, full)
+	ended := make(chan string)
+	go func() { ended <- send(t, p, params(), strings.NewReader("SELECT 'waited'")).body }()
+	stuck[0].send("1\n")
+	if got := <-ended; got != "waited\n" {
+		t.Errorf("answer: %s", got)
+	}
 }

@@ -17,7 +17,12 @@ import (
 // shared is one engine for all tests that leave it as it was, apart from tables of their own.
 var shared *enginetest.Proc
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(leakVariable); dir != "" {
+		os.Exit(runAndFindLeaks(dir))
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "enginetest")
