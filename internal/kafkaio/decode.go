@@ -210,7 +210,7 @@ func (d *decoder) readPacked(b *Batch) (full bool, err error) {
 		m, err := io.ReadAtLeast(d.pack, b.plain[len(b.plain):cap(b.plain)], 1)
 		b.plain = b.plain[:len(b.plain)+m]
 		switch {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			ended = true
 		case err != nil:
 			return false, bad("it does not unpack: %v", err)
@@ -220,7 +220,7 @@ func (d *decoder) readPacked(b *Batch) (full bool, err error) {
 	b.plain = b.plain[:at]
 	if !more && !ended {
 		m, err := io.ReadFull(d.pack, d.probe[:])
-		if err != nil && err != io.EOF {
+		if err != nil && !errors.Is(err, io.EOF) {
 			return false, bad("it does not unpack: %v", err)
 		}
 		more = m > 0
@@ -251,7 +251,7 @@ func (d *decoder) skip(b *Batch, at, n int) error {
 	have := min(n, len(b.plain)-at)
 	b.plain = append(b.plain[:at], b.plain[at+have:]...)
 	if m, err := io.CopyN(io.Discard, d.pack, int64(n-have)); err != nil {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return errShort
 		}
 		return bad("it does not unpack after %d bytes: %v", m, err)

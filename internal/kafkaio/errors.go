@@ -26,7 +26,7 @@ type OffsetError struct {
 }
 
 func (e *OffsetError) Error() string {
-	if e.Kind == ErrGap {
+	if errors.Is(e.Kind, ErrGap) {
 		return fmt.Sprintf("gap in %s/%d: offset %d is wanted, but the log begins at %d: %d records were deleted unread; an operator must decide (log reopen)",
 			e.Topic, e.Partition, e.Wanted, e.Start, e.Start-e.Wanted)
 	}

@@ -2,6 +2,7 @@ package testkit
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"testing"
@@ -65,7 +66,7 @@ func MakeTopic(t testing.TB, addr, name string, partitions int, configs ...strin
 				t.Fatalf("make topic %s at %s: %v", name, addr, err)
 			}
 			err = kerr.ErrorForCode(res.Topics[0].ErrorCode)
-			if err != nil && err != kerr.TopicAlreadyExists { // its predecessor, still being deleted
+			if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) { // its predecessor, still being deleted
 				t.Fatalf("make topic %s at %s: %v", name, addr, err)
 			}
 			return err == nil

@@ -57,7 +57,7 @@ func FetchJars(ctx context.Context, pom string, progress io.Writer) (Jars, error
 	}
 	mvn, err := exec.LookPath("mvn")
 	if err != nil {
-		return j, errors.New("Apache Kafka for the tests needs Maven: install it (Debian: apt-get install maven)")
+		return j, errors.New("the tests need Apache Kafka, which needs Maven: install it (Debian: apt-get install maven)")
 	}
 	if err := os.MkdirAll(filepath.Dir(j.Dir), 0o755); err != nil {
 		return j, err

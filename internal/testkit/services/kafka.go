@@ -29,7 +29,7 @@ type Kafka struct {
 func StartKafka(ctx context.Context, jars Jars, dir string) (*Kafka, error) {
 	java, err := exec.LookPath("java")
 	if err != nil {
-		return nil, errors.New("Apache Kafka for the tests needs Java 17: install it (Debian: apt-get install openjdk-17-jre-headless)")
+		return nil, errors.New("the tests need Apache Kafka, which needs Java 17: install it (Debian: apt-get install openjdk-17-jre-headless)")
 	}
 	ports, err := freePorts(2)
 	if err != nil {
@@ -109,6 +109,7 @@ func properties(addr, controller, data string) string {
 		"log.index.size.max.bytes=1048576",
 		"delete.topic.enable=true",
 		"log.segment.delete.delay.ms=1000",
+		"log.cleaner.backoff.ms=500",
 		"",
 	}, "\n")
 }
