@@ -54,7 +54,7 @@ type IngestFields struct {
 
 // IngestSubjects bounds the cache of people and their keys.
 type IngestSubjects struct {
-	// MaxCached subjects, about 300 bytes each; 1000 to 100000000.
+	// MaxCached subjects, about 210 bytes each; 1000 to 100000000.
 	MaxCached int `yaml:"max_cached"`
 }
 

@@ -193,7 +193,7 @@ func TestPrintIsAConfiguration(t *testing.T) {
 		t.Fatalf("%v in\n%s", err, out.String())
 	}
 	// Relative paths are meant from the file now.
-	again.Vault.Path, again.Keys.Source = c.Vault.Path, c.Keys.Source
+	again.Vault.Path, again.Keys.Source, again.Exporter.AuthorKeyFile = c.Vault.Path, c.Keys.Source, c.Exporter.AuthorKeyFile
 	if fmt.Sprint(again) != fmt.Sprint(c) {
 		t.Errorf("got  %v\nwant %v", again, c)
 	}
