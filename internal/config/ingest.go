@@ -104,7 +104,7 @@ func (in *Ingest) validate() error {
 		func() error { return oneOf("ingest.fields.source_ip", in.Fields.SourceIP, tokens...) },
 		func() error { return oneOf("ingest.fields.resource_id", in.Fields.ResourceID, tokens...) },
 		func() error { return oneOf("ingest.fields.attributes", in.Fields.Attributes, "clear", "sealed") },
-		func() error { return between("ingest.subjects.max_cached", in.Subjects.MaxCached, 1000, 100_000_000) },
+		func() error { return between("ingest.subjects.max_cached", in.Subjects.MaxCached, 8192, 100_000_000) },
 		func() error { return between("ingest.rejected.keep_days", in.Rejected.KeepDays, 1, 3650) },
 		func() error { return memoryLimit("ingest.memory_limit", in.MemoryLimit) },
 	)

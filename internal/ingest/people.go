@@ -13,8 +13,10 @@ import (
 	"github.com/agentaudit/agentaudit/pkg/events"
 )
 
-// maxAhead bounds how many unknown people are asked for in one round trip to the vault.
-const maxAhead = 4096
+// maxAhead bounds how many unknown people are asked for in one round trip to the
+// vault. A cache takes in a quarter of its size at once, and the smallest that can
+// be configured holds 8,192.
+const maxAhead = 2048
 
 // scratchBytes holds an identity without escapes; the parser's bounds are below it.
 const scratchBytes = 2048
