@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -32,15 +33,24 @@ func newListener(l net.Listener) *listener {
 	return &listener{Listener: l, places: make(chan struct{}, maxConnections)}
 }
 
-// Accept waits for a place before it takes a further client from the backlog.
+// acceptPause follows a failure like too many open files.
+const acceptPause = 50 * time.Millisecond
+
+// Accept waits for a place before it takes a further client from the backlog. It fails only when
+// the listener is closed: kfake would never accept again after any error.
 func (l *listener) Accept() (net.Conn, error) {
 	l.places <- struct{}{}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.places
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err == nil {
+			return &guardedConn{Conn: c, release: func() { <-l.places }}, nil
+		}
+		if errors.Is(err, net.ErrClosed) {
+			<-l.places
+			return nil, err
+		}
+		time.Sleep(acceptPause)
 	}
-	return &guardedConn{Conn: c, release: func() { <-l.places }}, nil
 }
 
 // guardedConn checks the first bytes of each request before kfake sees them. One goroutine reads.

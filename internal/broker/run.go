@@ -117,7 +117,7 @@ func open(cfg *Config, store string, failed chan<- error) (*kfake.Cluster, strin
 			if err != nil {
 				return nil, err
 			}
-			l, err := net.Listen(network, net.JoinHostPort(host, port))
+			l, err := new(net.ListenConfig).Listen(context.Background(), network, net.JoinHostPort(host, port))
 			if err != nil {
 				return nil, fmt.Errorf("broker.listen: %w", err)
 			}

@@ -88,7 +88,7 @@ func TestClickHouseGo(t *testing.T) {
 			if err := db.QueryRow(ctx, "SELECT {a:UInt64} + count() FROM "+tab, clickhouse.Named("a", "5")).Scan(&x); err != nil || x != rows+5 {
 				t.Errorf("parameters: %d, %v", x, err)
 			}
-			if err := db.AsyncInsert(ctx, "INSERT INTO "+tab+" (seq) VALUES (7)", true); err != nil {
+			if err := db.Exec(clickhouse.Context(ctx, clickhouse.WithAsync(true)), "INSERT INTO "+tab+" (seq) VALUES (7)"); err != nil {
 				t.Errorf("async insert: %v", err)
 			}
 			if err := db.QueryRow(ctx, "SELECT count() FROM "+tab+" WHERE seq = 7").Scan(&x); err != nil || x != 1 {
@@ -151,6 +151,7 @@ func TestDatabaseSQL(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer st.Close()
 	for i := range 10 {
 		if _, err := st.Exec(int64(i), fmt.Sprint("b", i)); err != nil {
 			t.Fatal(err)

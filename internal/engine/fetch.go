@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -125,7 +126,7 @@ func (f *fetcher) install(ctx context.Context, archive string) error {
 	if err != nil {
 		return fmt.Errorf("unpack the ClickHouse library: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(tmp, markerFile), append(m, '\n'), 0o644); err != nil {
+	if _, err := writeSynced(filepath.Join(tmp, markerFile), 0o644, bytes.NewReader(append(m, '\n'))); err != nil {
 		return fmt.Errorf("unpack the ClickHouse library: %w", err)
 	}
 	// Whatever stands there is not a checked library, or fetch had ended before.

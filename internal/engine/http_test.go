@@ -3,6 +3,7 @@ package engine_test
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"encoding/json"
 	"io"
 	"net/http"
@@ -10,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/ClickHouse/ch-go/compress"
+	"github.com/andybalholm/brotli"
+	"github.com/klauspost/compress/zstd"
 )
 
 func TestPlainRequests(t *testing.T) {
@@ -269,8 +272,38 @@ func TestCompression(t *testing.T) {
 			t.Errorf("a damaged body (%s) was accepted", x.encoding)
 		}
 	}
-	if got := query(t, shared, "SELECT count() FROM "+name); got != "400000" {
-		t.Errorf("stored after damaged bodies: %s", got)
+	for encoding, open := range map[string]func(io.Writer) io.WriteCloser{
+		"deflate": func(w io.Writer) io.WriteCloser { return zlib.NewWriter(w) },
+		"br":      func(w io.Writer) io.WriteCloser { return brotli.NewWriter(w) },
+		"zstd": func(w io.Writer) io.WriteCloser {
+			z, err := zstd.NewWriter(w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return z
+		},
+	} {
+		var packed bytes.Buffer
+		z := open(&packed)
+		if _, err := io.WriteString(z, want+"\n"); err != nil {
+			t.Fatal(err)
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, cut := range []int{packed.Len() - 1, packed.Len() / 2, 3, 0} {
+			if r := send(t, shared, params("query", insert), bytes.NewReader(packed.Bytes()[:cut]), "Content-Encoding", encoding); r.status == 200 && cut > 0 {
+				t.Errorf("%s cut after %d of %d bytes was accepted", encoding, cut, packed.Len())
+			}
+		}
+		if got := query(t, shared, "SELECT count() FROM "+name); got != "400000" {
+			t.Errorf("stored after damaged bodies: %s", got)
+		}
+		if r := send(t, shared, params("query", insert), bytes.NewReader(packed.Bytes()), "Content-Encoding", encoding); r.status != 200 {
+			t.Errorf("%s body: %d %s", encoding, r.status, r.body)
+		}
+		query(t, shared, "TRUNCATE TABLE "+name)
+		query(t, shared, "INSERT INTO "+name+" SELECT number, '' FROM numbers(400000)")
 	}
 }
 

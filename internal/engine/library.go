@@ -66,7 +66,7 @@ func hostLibrary() (*library, error) {
 	platform := runtime.GOOS + "/" + runtime.GOARCH
 	l, ok := libraries[platform]
 	if !ok {
-		return nil, fmt.Errorf("no ClickHouse library is published for %s: use a real ClickHouse server (clickhouse.addresses), or give the path of a libchdb.so of version 26.7.3 (engine.library)", platform)
+		return nil, fmt.Errorf("no ClickHouse library is published for %s (only for linux/amd64): use a real ClickHouse server (clickhouse.addresses)", platform)
 	}
 	if runtime.GOOS == "linux" && !hasGlibc() {
 		return nil, errors.New("the ClickHouse library needs glibc and this system has another C library (musl?): use a real ClickHouse server (clickhouse.addresses)")

@@ -49,7 +49,7 @@ func Run(ctx context.Context, cfg Config) (err error) {
 	}
 
 	// The address is taken before the engine starts: it is the step that fails most.
-	listener, err := net.Listen("tcp", cfg.Listen)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", cfg.Listen)
 	if err != nil {
 		return fmt.Errorf("engine.listen: %w", err)
 	}

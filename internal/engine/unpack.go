@@ -53,13 +53,13 @@ func unpackTar(r io.Reader, to string) (sizeBytes int64, err error) {
 			return 0, err
 		}
 		if h.Typeflag == tar.TypeReg && path.Base(h.Name) == libraryFile {
-			return writeSynced(to, t)
+			return writeSynced(to, 0o755, t)
 		}
 	}
 }
 
-func writeSynced(to string, r io.Reader) (int64, error) {
-	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o755)
+func writeSynced(to string, mode os.FileMode, r io.Reader) (int64, error) {
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, mode)
 	if err != nil {
 		return 0, err
 	}

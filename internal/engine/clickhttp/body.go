@@ -65,21 +65,36 @@ func (s *Server) readBody(ctx context.Context, r io.Reader, limit int64) (*body,
 			b.free()
 			return nil, err
 		}
-		n, err := io.ReadFull(r, chunk[:])
+		n, ended, err := fill(r, chunk[:])
 		b.chunks, b.last = append(b.chunks, chunk), n
+		if err != nil {
+			b.free()
+			return nil, err
+		}
 		if int64(len(b.chunks)-1)*chunkBytes+int64(n) > limit {
 			b.free()
 			return nil, exception(codeQueryIsTooLarge, "QUERY_IS_TOO_LARGE", "The data of one INSERT may take %d bytes in the embedded engine: send it in parts", limit)
 		}
-		switch err {
-		case nil:
-		case io.EOF, io.ErrUnexpectedEOF: // of ReadFull: bodyReader gives cuts errors of their own
+		if ended {
 			return b, nil
-		default:
-			b.free()
-			return nil, err
 		}
 	}
+}
+
+// fill reads until p is full or r has ended. Only io.EOF is the end: the readers below give cut
+// bodies errors of their own.
+func fill(r io.Reader, p []byte) (n int, ended bool, err error) {
+	for n < len(p) {
+		read, err := r.Read(p[n:])
+		n += read
+		if errors.Is(err, io.EOF) {
+			return n, true, nil
+		}
+		if err != nil {
+			return n, false, err
+		}
+	}
+	return n, false, nil
 }
 
 func (b *body) free() {
@@ -121,14 +136,14 @@ func (r *bodyReader) Read(p []byte) (int, error) {
 		return 0, fmt.Errorf("set the deadline of a read: %w", err)
 	}
 	n, err := r.body.Read(p)
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		r.ended = true
 		// Left in force, it would end the connection under a statement that takes longer.
 		_ = r.control.SetReadDeadline(time.Time{}) // fails only on a connection that is gone
 	}
 	var timeout interface{ Timeout() bool }
 	switch {
-	case err == nil || err == io.EOF:
+	case err == nil || r.ended:
 		return n, err
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return n, exception(codeSocketTimeout, "SOCKET_TIMEOUT", "Timeout exceeded while receiving data from the client")

@@ -57,7 +57,7 @@ type strictReader struct{ r io.Reader }
 
 func (s *strictReader) Read(p []byte) (int, error) {
 	n, err := s.r.Read(p)
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return n, err
 	}
 	return n, undecodable(err)

@@ -3,8 +3,6 @@ package clickhttp
 import (
 	"sync"
 	"time"
-
-	"github.com/agentaudit/agentaudit/internal/engine/libchdb"
 )
 
 // sessions are the connections that clients keep by session_id. They live in this process only
@@ -150,7 +148,7 @@ func (held *session) revert() error {
 		if own, ok := held.before[name]; ok {
 			sql = setStatement(map[string]string{name: own})
 		}
-		if err := held.conn.exec(sql); err != nil && libchdbCode(err) != codeUnknownSetting {
+		if err := held.conn.exec(sql); err != nil && asException(err).Code != codeUnknownSetting {
 			return err
 		}
 	}
@@ -181,13 +179,6 @@ const (
 	defaultDatabase    = "default"
 	codeUnknownSetting = 115
 )
-
-func libchdbCode(err error) int {
-	if e, ok := err.(*libchdb.Error); ok {
-		return e.Code
-	}
-	return 0
-}
 
 // readSettings returns those of the named settings that differ from the default.
 func (c *conn) readSettings(names map[string]string) (map[string]string, error) {

@@ -2,6 +2,7 @@ package libchdb_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -83,7 +84,8 @@ func play(role string) {
 		_, err := conn.Insert("INSERT INTO nowhere", "RowBinary")
 		fmt.Println(err)
 		_, err = conn.Query("SELECT throwIf(1)", "TSV")
-		fmt.Println(err.(*libchdb.Error).Code)
+		var exception *libchdb.Error
+		fmt.Println(errors.As(err, &exception), exception.Code)
 		fmt.Println(must(conn.Classify("SELECT 1; SELECT 2")), must(conn.Classify("SELECT 1 INTO OUTFILE 'x'")), must(conn.Classify("SELEC FROM")))
 	}
 	conn.Close()
@@ -127,7 +129,7 @@ func TestSignals(t *testing.T) {
 func TestInsert(t *testing.T) {
 	out, code := in(t, "insert")
 	lines := strings.Split(out, "\n")
-	if code != 0 || len(lines) < 5 || lines[0] != "2 2\t6" || !strings.HasPrefix(lines[1], "Code: 60. ") || lines[2] != "395" || lines[3] != "{2 0} {1 3} {0 4}" {
+	if code != 0 || len(lines) < 5 || lines[0] != "2 2\t6" || !strings.HasPrefix(lines[1], "Code: 60. ") || lines[2] != "true 395" || lines[3] != "{2 0} {1 3} {0 4}" {
 		t.Errorf("exit %d\n%s", code, out)
 	}
 }
