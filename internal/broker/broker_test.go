@@ -290,3 +290,53 @@ func TestWriteFails(t *testing.T) {
 		t.Errorf("the record is not in its segment: %v", err)
 	}
 }
+
+// A committed transaction survives kill -9, an open one is aborted, and the partition goes on.
+func TestTransactions(t *testing.T) {
+	p := start(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
+	defer cancel()
+	transact := func(value string, end kgo.TransactionEndTry) {
+		t.Helper()
+		client, err := kgo.NewClient(kgo.SeedBrokers(p.Address), kgo.DefaultProduceTopic(topic), kgo.TransactionalID("tx"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if err := client.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.ProduceSync(ctx, &kgo.Record{Value: []byte(value)}).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		if end == kgo.TryCommit {
+			if err := client.EndTransaction(ctx, end); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	transact("committed", kgo.TryCommit)
+	transact("open", kgo.TryAbort)
+	p.Kill()
+	if err := p.Restart(); err != nil {
+		t.Fatal(err)
+	}
+	produce(t, p.Address, 1)
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.Address), kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var got []string
+	for len(got) < 2 {
+		fetches := client.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			t.Fatalf("%q: %v", got, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) { got = append(got, string(r.Value)) })
+	}
+	if got[0] != "committed" || got[1] != "record 0" {
+		t.Errorf("read %q", got)
+	}
+}

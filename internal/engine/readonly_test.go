@@ -66,6 +66,12 @@ func TestReadonly(t *testing.T) {
 	}
 	refused(t, shared, "164", "SELECT 1 SETTINGS max_threads = 1", "readonly", "1")
 	refused(t, shared, "164", "SELECT 1 SETTINGS max_threads = 1", "readonly", "1", "session_id", t.Name())
+	for _, sql := range []string{"SELECT 1 FORMAT TSV SETTINGS max_threads = 1", "SELECT * FROM (SELECT 1 SETTINGS max_threads = 1)", "EXPLAIN header = 1 SELECT 1 SETTINGS max_threads = 1"} {
+		refused(t, shared, "164", sql, "readonly", "1")
+		refused(t, shared, "164", sql, "readonly", "1", "session_id", t.Name())
+	}
+	query(t, shared, "EXPLAIN header = 1, actions = 1 SELECT 1", "readonly", "1")
+	query(t, shared, "EXPLAIN indexes = 1 SELECT * FROM "+name+" FORMAT TSV", "readonly", "1", "session_id", t.Name())
 	query(t, shared, "SELECT 1 SETTINGS max_threads = 1", "readonly", "2")
 	query(t, shared, "SELECT 1", "readonly", "1", "max_threads", "1")
 	refused(t, shared, "36", "SELECT 1", "readonly", "3")

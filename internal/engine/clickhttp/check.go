@@ -75,8 +75,9 @@ func (x *run) checkReadonly(c *conn, class libchdb.Class, text string) error {
 	if class != libchdb.ReadOnly || !isRead(x.st.keyword) {
 		return exception(codeReadonly, "READONLY", "Cannot execute query in readonly mode")
 	}
+	var settingsFollow bool
 	if x.st.format != "" {
-		text = withoutFormat(x.text)
+		text, settingsFollow = withoutFormat(x.text)
 	}
 	res, err := c.Query("EXPLAIN AST "+text, "TSVRaw", x.q.params...)
 	if err != nil {
@@ -84,7 +85,7 @@ func (x *run) checkReadonly(c *conn, class libchdb.Class, text string) error {
 	}
 	defer res.Free()
 	tree := string(res.Bytes())
-	if x.q.settings.readonly == "1" && astSettings.MatchString(tree) {
+	if x.q.settings.readonly == "1" && (settingsFollow || changesSettings(tree)) {
 		return exception(codeReadonly, "READONLY", "Cannot modify settings in readonly mode")
 	}
 	for _, found := range astFunction.FindAllStringSubmatch(tree, -1) {
@@ -95,16 +96,29 @@ func (x *run) checkReadonly(c *conn, class libchdb.Class, text string) error {
 	return nil
 }
 
-// Lines of EXPLAIN AST. The tree of any SELECT begins with the name of its root, so an answer in
-// another format (which a FORMAT clause that we did not see would cause) holds no such lines and
-// is refused by astRoot.
+// Lines of EXPLAIN AST, which indents by one blank a level.
 var (
 	astFunction = regexp.MustCompile(`(?m)^ *(?:Table)?Function ([^ \n]+)`)
-	astSettings = regexp.MustCompile(`(?m)^ *Set\b`)
+	astSettings = regexp.MustCompile(`(?m)^( *)Set\b`)
 )
 
-// withoutFormat cuts the FORMAT clause off, with what follows it.
-func withoutFormat(text []byte) string {
+// changesSettings finds a SETTINGS clause. What EXPLAIN itself takes, header = 1 say, is none.
+func changesSettings(tree string) bool {
+	own := 0
+	if strings.HasPrefix(tree, "Explain") {
+		own = 1 // the level of EXPLAIN's own
+	}
+	for _, found := range astSettings.FindAllStringSubmatch(tree, -1) {
+		if own == 0 || len(found[1]) != own {
+			return true
+		}
+	}
+	return false
+}
+
+// withoutFormat cuts the FORMAT clause off, with what follows it, and says whether that is a
+// SETTINGS clause.
+func withoutFormat(text []byte) (cutText string, settingsFollow bool) {
 	l := &lexer{text: text}
 	cut, before, depth := len(text), token{}, 0
 	for t := l.next(); t.kind != tokenEnd; t = l.next() {
@@ -112,9 +126,10 @@ func withoutFormat(text []byte) string {
 		if depth == 0 && t.kind == tokenWord && l.is(before, "FORMAT") && formatEnds(l) {
 			cut = before.start
 		}
+		settingsFollow = settingsFollow || cut < len(text) && l.is(t, "SETTINGS")
 		before = t
 	}
-	return string(text[:cut])
+	return string(text[:cut]), settingsFollow
 }
 
 // inside are the table functions that only compute or only read what is in the engine.

@@ -107,6 +107,6 @@ func FuzzReadStatement(f *testing.F) {
 		if st.dataStart < 0 || st.dataStart > len(text) {
 			t.Errorf("data begins at %d of %d", st.dataStart, len(text))
 		}
-		_ = withoutFormat(text)
+		_, _ = withoutFormat(text)
 	})
 }
