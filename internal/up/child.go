@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -19,6 +20,7 @@ type program struct {
 	name  string // as in endpoints.json
 	path  string
 	args  []string
+	first []string                        // further arguments of the first start
 	stdin any                             // the configuration of an engine, see package child; nil: it reads none
 	ready func(ctx context.Context) error // nil as soon as it does its work
 }
@@ -55,6 +57,7 @@ type child struct {
 	mu       sync.Mutex
 	cmd      *exec.Cmd // the running process; nil between two
 	stopping bool      // no further start
+	launched bool      // at least once
 	wasReady bool
 }
 
@@ -108,7 +111,11 @@ func (c *child) launch() (cmd *exec.Cmd, release func(), err error) {
 	if c.stopping {
 		return nil, nil, nil
 	}
-	cmd = exec.Command(c.program.path, c.program.args...) //nolint:noctx // it ends by stop, in order, not with a context
+	args := c.program.args
+	if !c.launched {
+		args = slices.Concat(args, c.program.first)
+	}
+	cmd = exec.Command(c.program.path, args...) //nolint:noctx // it ends by stop, in order, not with a context
 	cmd.Env = c.env
 	cmd.Stdout, cmd.Stderr = c.log, c.log
 	// A grandchild that kept the pipe open must not keep us waiting.
@@ -123,7 +130,7 @@ func (c *child) launch() (cmd *exec.Cmd, release func(), err error) {
 		release()
 		return nil, nil, fmt.Errorf("start %s: %w", c.program.name, err)
 	}
-	c.cmd = cmd
+	c.cmd, c.launched = cmd, true
 	c.onStart(c.program.name, cmd.Process.Pid)
 	return cmd, release, nil
 }

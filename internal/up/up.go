@@ -139,16 +139,16 @@ func (u *up) startAll(ctx context.Context) error {
 
 // sample describes the child that streams sample traffic.
 func (u *up) sample(self string) program {
-	history := time.Duration(0)
-	if u.isNew {
-		history = sampleHistory
-	}
-	return program{
+	p := program{
 		name:  "sample",
 		path:  self,
-		args:  []string{"sample-child", "--config", u.options.Data.config(), "--history", history.String()},
+		args:  []string{"sample-child", "--config", u.options.Data.config()},
 		ready: func(context.Context) error { return nil },
 	}
+	if u.isNew {
+		p.first = []string{"--history", sampleHistory.String()}
+	}
+	return p
 }
 
 // engines describes the two engines, and fetches ClickHouse's library if it is not there yet.
