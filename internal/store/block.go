@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/events"
@@ -114,20 +115,20 @@ func (b *Block) appendHeader(h *chain.Header) {
 	} else {
 		c.log.repeat()
 	}
-	c.seq.PutUInt64(h.Seq)
-	c.epoch.PutUInt32(h.Epoch)
-	c.kind.PutUInt8(uint8(h.Kind))
-	c.sealedAt.PutInt64(h.SealedMicros)
-	c.kafkaOffset.PutInt64(h.Source.Offset)
-	c.nextOffset.PutInt64(h.Source.Next)
-	c.recordTime.PutInt64(clampMillis(h.Source.TimeMillis))
+	c.seq.put64(h.Seq)
+	c.epoch.put32(h.Epoch)
+	c.kind.put8(uint8(h.Kind))
+	c.sealedAt.put64(uint64(h.SealedMicros))
+	c.kafkaOffset.put64(uint64(h.Source.Offset))
+	c.nextOffset.put64(uint64(h.Source.Next))
+	c.recordTime.put64(uint64(clampMillis(h.Source.TimeMillis)))
 }
 
 func (b *Block) appendSealed(r *Row) {
 	c := &b.cols
 	c.entry.put(r.Entry)
 	b.last = len(r.Entry)
-	c.leafHash.PutRaw(r.Leaf[:])
+	c.leafHash.putBytes(r.Leaf[:])
 	c.content.put(r.Ciphertext)
 	b.text = append(b.text[:0], r.Algorithm...)
 	c.contentAlg.put(b.text)
@@ -145,7 +146,7 @@ func (b *Block) appendSealed(r *Row) {
 	c.conversationID.put(r.ConversationID)
 	c.ip.put(r.IP)
 	c.resourceID.put(r.ResourceID)
-	c.threat.PutUInt8(uint8(r.Threat))
+	c.threat.put8(uint8(r.Threat))
 	for _, finding := range r.Findings {
 		b.text = append(b.text[:0], finding...)
 		c.findings.item.put(b.text)
@@ -162,8 +163,8 @@ func (b *Block) appendEvent(r *Row) {
 		e = &noEvent
 	}
 	c.eventID.putUUID(e.ID())
-	c.time.PutInt64(timeOf(r))
-	c.outcome.PutUInt8(uint8(e.Outcome()))
+	c.time.put64(uint64(timeOf(r)))
+	c.outcome.put8(uint8(e.Outcome()))
 	b.name(&c.tenant, e, events.FieldTenant)
 	b.name(&c.typ, e, events.FieldType)
 	b.name(&c.action, e, events.FieldAction)
@@ -176,18 +177,18 @@ func (b *Block) appendEvent(r *Row) {
 	b.string(&c.toolCallID, e, events.FieldToolCallID)
 	b.name(&c.provider, e, events.FieldModelProvider)
 	b.name(&c.model, e, events.FieldModelName)
-	c.inputTokens.PutUInt64(e.Uint(events.FieldInputTokens))
-	c.outputTokens.PutUInt64(e.Uint(events.FieldOutputTokens))
-	c.costUSD.PutFloat64(e.CostUSD())
-	c.durationMS.PutUInt64(e.Uint(events.FieldDurationMS))
+	c.inputTokens.put64(e.Uint(events.FieldInputTokens))
+	c.outputTokens.put64(e.Uint(events.FieldOutputTokens))
+	c.costUSD.put64(math.Float64bits(e.CostUSD()))
+	c.durationMS.put64(e.Uint(events.FieldDurationMS))
 	b.name(&c.resourceType, e, events.FieldResourceType)
-	c.rowCount.PutUInt64(e.Uint(events.FieldRows))
+	c.rowCount.put64(e.Uint(events.FieldRows))
 	b.name(&c.errorType, e, events.FieldErrorType)
 	b.name(&c.risk, e, events.FieldApprovalRisk)
 	b.name(&c.approvalDecision, e, events.FieldApprovalDecision)
 	b.name(&c.approvalPolicy, e, events.FieldApprovalPolicy)
 	b.name(&c.producerID, e, events.FieldProducerID)
-	c.producerSeq.PutUInt64(e.Uint(events.FieldProducerSeq))
+	c.producerSeq.put64(e.Uint(events.FieldProducerSeq))
 	if r.PublicAttributes {
 		for i := range e.NumAttributes() {
 			key, value := e.RawAttribute(i)

@@ -32,6 +32,10 @@ func (c *fixed) rows() int                   { return len(c.Buf) / c.width }
 func (c *fixed) size() int                   { return len(c.Buf) }
 func (c *fixed) reset()                      { c.recycle() }
 
+func (c *fixed) put8(v uint8)        { c.Buf = append(c.Buf, v) }
+func (c *fixed) put32(v uint32)      { c.Buf = binary.LittleEndian.AppendUint32(c.Buf, v) }
+func (c *fixed) put64(v uint64)      { c.Buf = binary.LittleEndian.AppendUint64(c.Buf, v) }
+func (c *fixed) putBytes(v []byte)   { c.Buf = append(c.Buf, v...) }
 func (c *fixed) putUUID(id [16]byte) { c.Buf = appendUUID(c.Buf, id) }
 
 // appendUUID writes a UUID as ClickHouse does: two little-endian words, the higher first.
@@ -81,7 +85,7 @@ func (c *uuids) reset() {
 }
 
 // endRow ends a row whose items were put since the last one.
-func (c *uuids) endRow() { c.ends.PutUInt64(uint64(c.item.rows())) }
+func (c *uuids) endRow() { c.ends.put64(uint64(c.item.rows())) }
 
 // pairs is a Map(String, String) column.
 type pairs struct {
@@ -105,7 +109,7 @@ func (c *pairs) reset() {
 	c.value.reset()
 }
 
-func (c *pairs) endRow() { c.ends.PutUInt64(uint64(c.key.rows())) }
+func (c *pairs) endRow() { c.ends.put64(uint64(c.key.rows())) }
 
 // buffer is the memory of a column. It is kept from block to block, but not for ever
 // after one block that was much larger than the others.

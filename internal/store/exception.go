@@ -56,7 +56,6 @@ const (
 	codeUnknownDatabase       = 81
 	codeSessionNotFound       = 372
 	codeSessionLocked         = 373
-	codeTimeoutExceeded       = 159
 	codeReadonly              = 164
 	codeTooManyParts          = 252
 	codeNotEnoughSpace        = 243

@@ -17,6 +17,9 @@ type names struct {
 	seed  maphash.Seed
 	head  buffer // wire form of all but the dictionary's values
 	tail  buffer // wire form of the keys
+
+	last    []byte // value of the last row
+	lastKey uint32 // and its place
 }
 
 type span struct{ start, end uint32 }
@@ -30,17 +33,15 @@ func newNames() names {
 
 func (c *names) put(v []byte) {
 	// Consecutive rows often agree: no hash then.
-	if n := len(c.keys); n > 0 {
-		if last := c.keys[n-1]; string(c.value(last)) == string(v) {
-			c.keys = append(c.keys, last)
-			return
-		}
+	if len(c.keys) == 0 || string(c.last) != string(v) {
+		c.lastKey = c.place(v)
+		c.last = c.value(c.lastKey)
 	}
-	c.keys = append(c.keys, c.place(v))
+	c.keys = append(c.keys, c.lastKey)
 }
 
 // repeat puts the last value again.
-func (c *names) repeat() { c.keys = append(c.keys, c.keys[len(c.keys)-1]) }
+func (c *names) repeat() { c.keys = append(c.keys, c.lastKey) }
 
 func (c *names) value(place uint32) []byte {
 	s := c.spans[place]
@@ -194,4 +195,4 @@ func (c *nameSets) reset() {
 	c.item.reset()
 }
 
-func (c *nameSets) endRow() { c.ends.PutUInt64(uint64(c.item.rows())) }
+func (c *nameSets) endRow() { c.ends.put64(uint64(c.item.rows())) }

@@ -26,7 +26,7 @@ func (s *server) readNative(ctx context.Context, sql string, p params, results p
 	body := &lastRead{r: resp.Body}
 	// Large enough for proto.NewReader to take it as it is, so that it can be asked
 	// whether the result ends between two blocks, as it should.
-	buffered := bufio.NewReaderSize(body, 256<<10)
+	buffered := bufio.NewReaderSize(body, 128<<10)
 	in := proto.NewReader(buffered)
 	for _, c := range results {
 		if own, ok := c.Data.(streamColumn); ok {

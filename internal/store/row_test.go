@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -180,7 +181,8 @@ func TestCheckerFindsEveryColumn(t *testing.T) {
 			seen++
 			return checker.Check(got)
 		})
-		if fault, ok := err.(*chain.Fault); !ok || fault.Reason != "column "+name+" does not agree with the entry" {
+		var fault *chain.Fault
+		if !errors.As(err, &fault) || fault.Reason != "column "+name+" does not agree with the entry" {
 			t.Errorf("%s = %s: %v after %d rows", name, changed, err, seen)
 		}
 	}

@@ -70,5 +70,5 @@ func (s *Store) scanParams() params {
 
 const (
 	scanBlockRows  = 16 << 10
-	scanBlockBytes = 8 << 20
+	scanBlockBytes = 1 << 20
 )

@@ -68,7 +68,7 @@ func TestInsertErrors(t *testing.T) {
 		ctx := context.Background()
 		err := at.insertError(ctx, at.server.insert(ctx, params{}, newBlockBody([][]byte{[]byte("rows")})))
 		for _, sentinel := range sentinels {
-			if errors.Is(err, sentinel) != (sentinel == want) {
+			if errors.Is(err, sentinel) != errors.Is(want, sentinel) {
 				t.Errorf("status %d, code %q, %q: %v", status, code, body, err)
 			}
 		}
