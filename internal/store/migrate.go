@@ -53,10 +53,7 @@ func (s *Store) migrate(ctx context.Context, db *sql.DB, files fs.FS) error {
 	if _, err := db.ExecContext(ctx, "CREATE DATABASE IF NOT EXISTS "+names.Database+" "+names.OnCluster()); err != nil {
 		return fmt.Errorf("create clickhouse database %s: %w", names.Database, err)
 	}
-	// The process that looked last for the table of versions makes it; goose would take
-	// the one that another process made for an error of its own.
-	versions := &versionTable{names: names}
-	provider, err := goose.NewProvider(goose.DialectCustom, db, templates{files, names}, goose.WithStore(versions))
+	provider, err := goose.NewProvider(goose.DialectCustom, db, templates{files, names}, goose.WithStore(&versionTable{names: names}))
 	if err != nil {
 		return fmt.Errorf("clickhouse migrations: %w", err)
 	}

@@ -38,9 +38,6 @@ func newTransport(cfg Config) (*http.Transport, error) {
 		// Blocks are incompressible for the larger part; results are read on the same machine or rack.
 		DisableCompression: true,
 	}
-	if cfg.TLS == (TLS{}) {
-		return transport, nil
-	}
 	config, err := cfg.TLS.load()
 	if err != nil {
 		return nil, err
