@@ -51,7 +51,7 @@ test: build engine test-deps kafka-jars ## run all tests, on the embedded engine
 
 .PHONY: lint
 lint: need-go $(LINT) ## gofmt, go vet, golangci-lint
-	@unformatted=$$(gofmt -l cmd internal pkg); if [[ -n $$unformatted ]]; then echo "not formatted (run gofmt -w):" $$unformatted; exit 1; fi
+	@unformatted=$$(gofmt -l cmd deploy internal pkg schemas); if [[ -n $$unformatted ]]; then echo "not formatted (run gofmt -w):" $$unformatted; exit 1; fi
 	$(GO) vet ./...
 	$(LINT) run ./...
 
@@ -63,7 +63,7 @@ $(LINT):
 
 .PHONY: bench
 bench: build engine ## run the benchmarks and print one table
-	@if [[ -d internal/bench ]]; then $(GO) run ./internal/bench; else echo "there are no benchmarks yet"; fi
+	@$(GO) run ./internal/bench
 
 .PHONY: fuzz
 fuzz: need-go ## run each fuzz target for FUZZTIME (10s)

@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"sync/atomic"
+	"time"
 
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/verify"
 )
 
@@ -23,8 +26,16 @@ system records; that each log still holds what the vault's checkpoints say; and 
 predecessors ended. Exit code 1 if anything is wrong; for each log the first bad place is printed.`
 }
 
+// longestRead is the time for reading one log. The timeout of ordinary queries would end the check of a long log.
+const longestRead = 24 * time.Hour
+
 func (c *verifyCommand) Run(ctx context.Context, w *world) error {
-	systems, err := w.open(ctx)
+	cfg, err := w.config()
+	if err != nil {
+		return err
+	}
+	cfg.ClickHouse.QueryTimeout = longestRead
+	systems, err := process.Open(ctx, cfg, kafkaio.Deps{})
 	if err != nil {
 		return err
 	}

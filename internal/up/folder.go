@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/agentaudit/agentaudit/internal/process"
 )
@@ -56,8 +57,11 @@ func (f Folder) mustBeOurs() error {
 	}
 	for _, entry := range entries {
 		switch entry.Name() {
-		case "LOCK", "kafka", "clickhouse", "logs", "secrets", "lost+found":
+		case "LOCK", "kafka", "clickhouse", "logs", "secrets", "config.yaml.new", "lost+found":
 		default:
+			if strings.HasPrefix(entry.Name(), ".config.yaml.") { // a write that was cut off
+				continue
+			}
 			return fmt.Errorf("%s holds other files, such as %s: name a new or empty folder", string(f), entry.Name())
 		}
 	}

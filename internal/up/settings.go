@@ -1,7 +1,6 @@
 package up
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -55,31 +54,46 @@ func (f Folder) settle(ctx context.Context, o Options) (_ config.Config, isNew b
 	if err := o.override(values); err != nil {
 		return config.Config{}, false, err
 	}
-	if len(values) > 0 {
-		text, err := config.Edit(file, values)
-		if err != nil {
-			return config.Config{}, false, err
-		}
-		if isNew {
-			text = slices.Concat([]byte(newConfigHeading), text)
-		}
-		if old, err := os.ReadFile(file); err != nil || !bytes.Equal(old, text) {
-			if err := writeFile(file, text); err != nil {
-				return config.Config{}, false, fmt.Errorf("write the configuration: %w", err)
-			}
-		}
-	}
-	c, err := config.Load(config.Sources{File: file, Env: o.Environ})
+	text, err := config.Edit(file, values)
 	if err != nil {
 		return config.Config{}, false, err
 	}
-	if len(c.Kafka.Brokers) != 1 || len(c.ClickHouse.Addresses) != 1 {
-		return config.Config{}, false, fmt.Errorf("%s: kafka.brokers and clickhouse.addresses must have one address each: up runs one broker and one engine", file)
+	if isNew {
+		text = slices.Concat([]byte(newConfigHeading), text)
 	}
-	if !strings.HasPrefix(c.ClickHouse.Addresses[0], "http://") {
-		return config.Config{}, false, fmt.Errorf("%s: clickhouse.addresses must begin with http://: the embedded engine does not speak TLS", file)
+	// The file is replaced only by one that up can work with.
+	candidate := file + ".new"
+	if err := writeFile(candidate, text); err != nil {
+		return config.Config{}, false, fmt.Errorf("write the configuration: %w", err)
 	}
-	return c, isNew, nil
+	c, err := config.Load(config.Sources{File: candidate, Env: o.Environ})
+	if err == nil {
+		err = fitsEmbedded(c)
+	}
+	if err != nil {
+		return config.Config{}, false, errors.Join(err, os.Remove(candidate))
+	}
+	if err := os.Rename(candidate, file); err != nil {
+		return config.Config{}, false, fmt.Errorf("write the configuration: %w", err)
+	}
+	return c, isNew, syncDir(string(f))
+}
+
+// fitsEmbedded refuses what the embedded engines cannot do.
+func fitsEmbedded(c config.Config) error {
+	switch {
+	case len(c.Kafka.Brokers) != 1:
+		return errors.New("kafka.brokers: must be one address: up runs one broker")
+	case c.Kafka.TLS.Enabled || c.Kafka.SASL.Mechanism != "":
+		return errors.New("kafka.tls and kafka.sasl: must be off: the embedded broker listens on loopback, without TLS and login")
+	case len(c.ClickHouse.Addresses) != 1 || c.ClickHouse.Cluster != "":
+		return errors.New("clickhouse.addresses: must be one address, and clickhouse.cluster empty: up runs one engine")
+	case !strings.HasPrefix(c.ClickHouse.Addresses[0], "http://"):
+		return errors.New("clickhouse.addresses: must begin with http://: the embedded engine does not speak TLS")
+	case c.ClickHouse.PasswordFile == "":
+		return errors.New("clickhouse.password_file: must be set: the embedded engine reads it")
+	}
+	return nil
 }
 
 // missing returns the values of this folder's own that its configuration does not have yet.

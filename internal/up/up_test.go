@@ -261,7 +261,22 @@ func TestRefusals(t *testing.T) {
 	f("value out of range", "", []string{"ingest.batch.max_rows", `"0"`, "1 to 100000"}, "--set", "ingest.batch.max_rows=0")
 	f("secret on the command line", "", []string{"clickhouse.password_file"}, "--set", "clickhouse.password=x")
 	f("two brokers", "", []string{"kafka.brokers"}, "--set", "kafka.brokers=127.0.0.1:1,127.0.0.1:2")
+	f("cluster", "", []string{"clickhouse.addresses", "cluster"}, "--set", "clickhouse.cluster=c")
+	f("login to the embedded broker", "", []string{"kafka.sasl"}, "--set", "kafka.sasl.mechanism=plain", "--set", "kafka.sasl.username=u", "--set", "kafka.sasl.password_file=p")
 	f("unknown flag", "", []string{"--smaple"}, "--smaple")
+
+	t.Run("what was refused is not kept", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "up")
+		for range 2 {
+			r := uptest.RunIn(t, bin, "", "up", "--data", dir, "--set", "kafka.brokers=127.0.0.1:1,127.0.0.1:2")
+			if r.Code != 2 || !strings.Contains(r.Stderr, "kafka.brokers") {
+				t.Errorf("exit code %d, %q", r.Code, r.Stderr)
+			}
+		}
+		if files, err := filepath.Glob(filepath.Join(dir, "config.yaml*")); err != nil || len(files) != 0 {
+			t.Errorf("%v, %v", files, err)
+		}
+	})
 
 	foreign := t.TempDir()
 	if err := os.WriteFile(filepath.Join(foreign, "thesis.txt"), nil, 0o644); err != nil {
