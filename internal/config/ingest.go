@@ -14,8 +14,9 @@ type Ingest struct {
 	Fields   IngestFields   `yaml:"fields"`
 	Subjects IngestSubjects `yaml:"subjects"`
 	Rejected IngestRejected `yaml:"rejected"`
-	// MemoryLimit is what the Go heap is kept below (a soft limit). 0: nine tenths of the
-	// container's limit, if it has one. 128MiB to 1TiB.
+	// MemoryLimit is what the Go heap is kept below (a soft limit): the process needs about a tenth
+	// more. Raise it with subjects.max_cached, at 212 bytes each, and with the batches in memory.
+	// 0: nine tenths of the container's limit, if it has one. 128MiB to 1TiB.
 	MemoryLimit ByteSize `yaml:"memory_limit"`
 }
 
@@ -54,7 +55,7 @@ type IngestFields struct {
 
 // IngestSubjects bounds the cache of people and their keys.
 type IngestSubjects struct {
-	// MaxCached subjects, about 210 bytes each; 1000 to 100000000.
+	// MaxCached subjects, about 212 bytes each; 8192 to 100000000.
 	MaxCached int `yaml:"max_cached"`
 }
 
@@ -68,10 +69,12 @@ func defaultIngest() Ingest {
 	return Ingest{
 		Group:    "agentaudit-ingest",
 		Topics:   IngestTopics{Events: "agent.events", System: "audit.system"},
-		Batch:    IngestBatch{MaxRows: 20000, MaxBytes: 16 << 20, Linger: 200 * time.Millisecond, InMemory: 6},
+		Batch:    IngestBatch{MaxRows: 20000, MaxBytes: 8 << 20, Linger: 200 * time.Millisecond, InMemory: 5},
 		Fields:   IngestFields{SessionID: "subject", ConversationID: "subject", SourceIP: "subject", ResourceID: "search", Attributes: "clear"},
 		Subjects: IngestSubjects{MaxCached: 1_000_000},
 		Rejected: IngestRejected{KeepDays: 30},
+		// A million subjects with the default batches, in a process of 512 MB.
+		MemoryLimit: 420 << 20,
 	}
 }
 
@@ -107,5 +110,19 @@ func (in *Ingest) validate() error {
 		func() error { return between("ingest.subjects.max_cached", in.Subjects.MaxCached, 8192, 100_000_000) },
 		func() error { return between("ingest.rejected.keep_days", in.Rejected.KeepDays, 1, 3650) },
 		func() error { return memoryLimit("ingest.memory_limit", in.MemoryLimit) },
+		in.fits,
 	)
+}
+
+// bytesPerSubject is what the cache keeps of a person.
+const bytesPerSubject = 212
+
+// fits refuses a limit that the cache alone would exceed when it is full: the garbage
+// collector would then run without end.
+func (in *Ingest) fits() error {
+	need := ByteSize(in.Subjects.MaxCached)*bytesPerSubject + ByteSize(in.Batch.InMemory)*in.Batch.MaxBytes
+	if in.MemoryLimit != 0 && in.MemoryLimit < need {
+		return wrong("ingest.memory_limit", in.MemoryLimit.String(), "at least "+need.String()+" for ingest.subjects.max_cached and ingest.batch, or 0")
+	}
+	return nil
 }

@@ -42,7 +42,7 @@ func DefaultConfig() Config {
 		MaxRows:     20_000,
 		MaxBytes:    8 << 20,
 		Linger:      200 * time.Millisecond,
-		Blocks:      6,
+		Blocks:      5,
 		Fields:      DefaultFieldPolicies(),
 		Ledger:      ledger.DefaultConfig(),
 	}
