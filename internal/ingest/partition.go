@@ -102,6 +102,8 @@ func (p *partition) session(ctx context.Context) error {
 			return err
 		}
 	}
+	// The next owner of the partition tells its lag; a value that stays would be a lie.
+	defer p.in.metrics.lag.DeleteLabelValues(generation.Log)
 	p.log.Info("sealing", "log", generation.Log, "entries", writer.Head().Size, "offset", writer.Head().Next)
 	return p.pipeline(ctx, writer, asm, sealed, opening)
 }
