@@ -120,9 +120,17 @@ func table(t *testing.T, p *enginetest.Proc, columns string) string {
 
 func waitFor(t *testing.T, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
+	if !within(20*time.Second, done) {
+		t.Fatal("nothing happened for 20 s")
+	}
+}
+
+// within polls a condition.
+func within(d time.Duration, done func() bool) bool {
+	for end := time.Now().Add(d); !done(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatal("nothing happened for 20 s")
+			return false
 		}
 	}
+	return true
 }

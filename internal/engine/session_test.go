@@ -1,6 +1,7 @@
 package engine_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 )
@@ -77,4 +78,33 @@ func TestSessionIsLocked(t *testing.T) {
 	w.answer()
 	waitFor(t, func() bool { return send(t, shared, params(id...), nil).code() != "373" })
 	query(t, shared, "SELECT 1", append(id, "session_check", "1")...)
+}
+
+// What has ended, however it ended, is not in system.processes any more, also in a session that
+// runs nothing else: writers go by that.
+func TestEndedStatementsAreGone(t *testing.T) {
+	name := table(t, shared, "a UInt64")
+	id := []string{"session_id", t.Name(), "log_comment", name}
+	query(t, shared, "INSERT INTO "+name+" VALUES (1)", id...)
+	for i, end := range []func(){
+		func() { query(t, shared, "SELECT 1", id...) },
+		func() { query(t, shared, "INSERT INTO "+name+" FORMAT CSV\n1", id...) },
+		func() { query(t, shared, "INSERT INTO "+name+" SELECT 1", id...) },
+		func() { refused(t, shared, "395", "SELECT throwIf(1)", id...) },
+		func() { refused(t, shared, "395", "SELECT throwIf(1) FORMAT JSON", id...) },
+		func() { refused(t, shared, "395", "INSERT INTO "+name+" SELECT throwIf(1)", id...) },
+		func() { refused(t, shared, "60", "INSERT INTO nowhere VALUES (1)", id...) },
+		func() { send(t, shared, params(id...), strings.NewReader("INSERT INTO "+name+" FORMAT CSV\nx")) },
+		func() {
+			send(t, shared, params(id...), strings.NewReader("SELECT throwIf(number = 3000000) FROM numbers(10000000)"))
+		},
+		func() {
+			refused(t, shared, "159", "SELECT sleepEachRow(1) FROM numbers(10)", append(id, "max_execution_time", "1", "max_block_size", "1")...)
+		},
+	} {
+		end()
+		if !within(5*time.Second, func() bool { return running(t, name) == "0" }) {
+			t.Errorf("statement %d is still there: %s", i, query(t, shared, "SELECT query, is_cancelled FROM system.processes WHERE Settings['log_comment'] = '"+name+"'"))
+		}
+	}
 }

@@ -16,15 +16,7 @@ func (x *run) insert(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
-	committed := false
-	defer func() {
-		ins.Close()
-		if !committed {
-			// The engine keeps an abandoned insert in system.processes until its connection runs
-			// something else; in a session that may be never.
-			_ = c.exec("SELECT 1")
-		}
-	}()
+	defer ins.Close()
 
 	if x.q.maxExecution > 0 {
 		x.wire.until = x.started.Add(x.q.maxExecution)
@@ -49,7 +41,6 @@ func (x *run) insert(ctx context.Context, c *conn) error {
 	if err != nil {
 		return err
 	}
-	committed = true
 	stats.ElapsedSeconds = time.Since(x.started).Seconds()
 	setSummary(x.w.Header(), stats)
 	x.w.Header().Set("Content-Length", "0")

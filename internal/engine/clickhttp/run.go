@@ -50,7 +50,15 @@ func (x *run) inSession(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer x.s.sessions.release(held, x.q.session)
+	whole := false
+	defer func() {
+		if !whole {
+			// The engine keeps a statement that failed, or was abandoned, in system.processes until
+			// its connection runs another or is closed; in a session that may be long.
+			_ = held.conn.exec("SELECT 1") // it cannot fail in a way that the next statement does not
+		}
+		x.s.sessions.release(held, x.q.session)
+	}()
 	want := settings{values: x.q.settings.values, database: x.q.settings.database}
 	if isSessionStatement(x.st.keyword) {
 		want = settings{} // it acts on the session's own state
@@ -58,11 +66,14 @@ func (x *run) inSession(ctx context.Context) error {
 	if err := held.use(&want); err != nil {
 		return err
 	}
-	_, err = x.on(ctx, held.conn)
-	if err == nil && isSessionStatement(x.st.keyword) {
-		err = held.learn()
+	if _, err = x.on(ctx, held.conn); err != nil {
+		return err
 	}
-	return err
+	whole = true
+	if isSessionStatement(x.st.keyword) {
+		return held.learn()
+	}
+	return nil
 }
 
 func isSessionStatement(keyword string) bool { return keyword == "SET" || keyword == "USE" }
