@@ -1,4 +1,4 @@
-// Command detector: Finds unusual behaviour in agents' events.
+// Command detector counts agents' events as they come; it raises no alerts yet.
 package main
 
 import (
@@ -14,7 +14,7 @@ import (
 func main() {
 	os.Exit(process.Main(process.Spec{
 		Name:   "detector",
-		Help:   "Finds unusual behaviour in agents' events.",
+		Help:   "Counts agents' events as they come; it raises no alerts yet.",
 		Listen: func(c config.Config) string { return c.HTTP.Detector },
 		Memory: func(c config.Config) config.ByteSize { return c.Detector.MemoryLimit },
 		Build:  build,

@@ -1,4 +1,4 @@
-// Command exporter: Serves what leaves the system: health and metrics, checkpoints, proofs, queries.
+// Command exporter checks sealed entries again, moves the checkpoints and sends heartbeats.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 func main() {
 	os.Exit(process.Main(process.Spec{
 		Name:   "exporter",
-		Help:   "Serves what leaves the system: health and metrics, checkpoints, proofs, queries.",
+		Help:   "Checks sealed entries again, moves the checkpoints and sends heartbeats.",
 		Listen: func(c config.Config) string { return c.HTTP.Exporter },
 		Memory: func(c config.Config) config.ByteSize { return c.Exporter.MemoryLimit },
 		Build:  build,

@@ -30,7 +30,7 @@ type ClickHouse struct {
 	// InsertTimeout ends the wait for an insert; its outcome is then unknown and read back.
 	// clickhouse.max_execution to 10m.
 	InsertTimeout time.Duration `yaml:"insert_timeout"`
-	// QueryTimeout is the longest that a query of the command line or the API may run. 1s to 24h.
+	// QueryTimeout is the longest that a query of the command line, or the exporter's reading of a log, may run. 1s to 24h.
 	QueryTimeout time.Duration `yaml:"query_timeout"`
 }
 

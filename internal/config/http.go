@@ -1,6 +1,6 @@
 package config
 
-// HTTP is where the processes serve /healthz, /readyz and /metrics, and the exporter everything else.
+// HTTP is where the processes serve /healthz, /readyz and /metrics.
 type HTTP struct {
 	// Exporter, Ingest and Detector are the addresses to listen on, host:port. They differ, so that one
 	// file serves all three on one machine.

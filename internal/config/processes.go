@@ -2,7 +2,7 @@ package config
 
 import "time"
 
-// Detector finds unusual behaviour.
+// Detector counts events as they come; it raises no alerts yet.
 type Detector struct {
 	// Group is the consumer group.
 	Group string `yaml:"group"`
@@ -10,12 +10,13 @@ type Detector struct {
 	MemoryLimit ByteSize `yaml:"memory_limit"`
 }
 
-// Exporter is the face to the outside.
+// Exporter checks sealed entries again, moves the checkpoints and sends heartbeats.
 type Exporter struct {
 	// AuthorKeyFile holds the key that signs the exporter's own records in the logs, such as heartbeats. It is made by
 	// "agentaudit keys create-author" or up; nobody else may have access to it.
 	AuthorKeyFile Path `yaml:"author_key_file"`
-	// PollEvery is how long a log that had nothing new rests before it is looked at again; 10ms to 10s.
+	// PollEvery is how often ClickHouse is asked whether the table has changed; checkpoints are behind by that and a few
+	// queries. 10ms to 10s.
 	PollEvery time.Duration `yaml:"poll_every"`
 	// RecheckEvery is how often what lies behind a log's checkpoint is checked again, from the first entry on; 1s to 720h.
 	RecheckEvery time.Duration `yaml:"recheck_every"`

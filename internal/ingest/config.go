@@ -33,7 +33,8 @@ const (
 	maxBatchBytes = 64 << 20
 )
 
-// DefaultConfig suits one process with up to a few dozen partitions in 512 MB.
+// DefaultConfig suits one process of 512 MB with a million known people and the default
+// number of partitions; docs/operations.md has the sum.
 func DefaultConfig() Config {
 	return Config{
 		EventsTopic: "agent.events",

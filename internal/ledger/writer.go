@@ -20,8 +20,8 @@ type Deps[B any] struct {
 	Retrying func(log string, err error)
 }
 
-// Writer extends one log. It has one owner at a time; it is not safe for
-// concurrent use, except Head.
+// Writer extends one log. It has one owner at a time and is not safe for
+// concurrent use.
 type Writer[B any] struct {
 	log  string
 	cfg  Config

@@ -30,7 +30,7 @@ func newProber() *prober {
 	}}
 }
 
-// get returns the status and body of url.
+// get reads the JSON at url into body, whatever the status: /readyz says why with 503. Without a body only 200 is good.
 func (p *prober) get(ctx context.Context, url string, body any) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
