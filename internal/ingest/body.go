@@ -51,8 +51,8 @@ func appendRaw(dst []byte, name string, value []byte) []byte {
 	return append(dst, '"', ',')
 }
 
-// appendNumber appends `"name":value,` where value already is JSON.
-func appendNumber(dst []byte, name string, value []byte) []byte {
+// appendJSON appends `"name":value,` where value already is JSON.
+func appendJSON(dst []byte, name string, value []byte) []byte {
 	dst = appendName(dst, name)
 	dst = append(dst, value...)
 	return append(dst, ',')
@@ -75,7 +75,7 @@ func appendMembers(dst []byte, ev *events.Event, strings, numbers []member) []by
 	}
 	for _, m := range numbers {
 		if ev.Has(m.field) {
-			dst = appendNumber(dst, m.name, ev.Raw(m.field))
+			dst = appendJSON(dst, m.name, ev.Raw(m.field))
 		}
 	}
 	return dst
@@ -114,19 +114,27 @@ func (s *recordSealer) appendEvent(dst []byte) []byte {
 	dst = s.appendResource(dst)
 	dst = s.appendApproval(dst)
 	dst = appendMembers(dst, ev, nil, trailingNumbers)
-	if s.fields.Attributes == PolicyClear && ev.NumAttributes() > 0 {
-		dst = append(dst, `"attributes":{`...)
-		for i := range ev.NumAttributes() {
-			key, value := ev.RawAttribute(i)
-			dst = append(dst, '"')
-			dst = append(dst, key...)
-			dst = append(dst, '"', ':', '"')
-			dst = append(dst, value...)
-			dst = append(dst, '"', ',')
-		}
-		dst = append(closeWith(dst, '}'), ',')
+	if s.fields.Attributes == PolicyClear {
+		dst = appendAttributes(dst, ev)
 	}
 	return closeWith(dst, '}')
+}
+
+// appendAttributes appends `"attributes":{…},` unless there are none.
+func appendAttributes(dst []byte, ev *events.Event) []byte {
+	if ev.NumAttributes() == 0 {
+		return dst
+	}
+	dst = append(dst, `"attributes":{`...)
+	for i := range ev.NumAttributes() {
+		key, value := ev.RawAttribute(i)
+		dst = append(dst, '"')
+		dst = append(dst, key...)
+		dst = append(dst, '"', ':', '"')
+		dst = append(dst, value...)
+		dst = append(dst, '"', ',')
+	}
+	return append(closeWith(dst, '}'), ',')
 }
 
 // appendText appends `"name":"value",` for a token or a clear value, which may need escaping.

@@ -15,10 +15,10 @@ func (s *recordSealer) appendContent(dst []byte) []byte {
 	ev := &s.event
 	dst = append(dst, '{')
 	if ev.Has(events.FieldContentInput) {
-		dst = appendNumber(dst, "input", ev.Raw(events.FieldContentInput))
+		dst = appendJSON(dst, "input", ev.Raw(events.FieldContentInput))
 	}
 	if ev.Has(events.FieldContentOutput) {
-		dst = appendNumber(dst, "output", ev.Raw(events.FieldContentOutput))
+		dst = appendJSON(dst, "output", ev.Raw(events.FieldContentOutput))
 	}
 	for _, f := range [...]struct {
 		member
@@ -35,17 +35,8 @@ func (s *recordSealer) appendContent(dst []byte) []byte {
 			dst = appendRaw(dst, f.name, ev.Raw(f.field))
 		}
 	}
-	if s.fields.Attributes == PolicySealed && ev.NumAttributes() > 0 {
-		dst = append(dst, `"attributes":{`...)
-		for i := range ev.NumAttributes() {
-			key, value := ev.RawAttribute(i)
-			dst = append(dst, '"')
-			dst = append(dst, key...)
-			dst = append(dst, '"', ':', '"')
-			dst = append(dst, value...)
-			dst = append(dst, '"', ',')
-		}
-		dst = append(closeWith(dst, '}'), ',')
+	if s.fields.Attributes == PolicySealed {
+		dst = appendAttributes(dst, ev)
 	}
 	dst = appendUnknown(dst, ev)
 	return closeWith(dst, '}')

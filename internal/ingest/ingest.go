@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -81,9 +80,7 @@ func (in *Ingester) Run(ctx context.Context) error {
 func (in *Ingester) Checks() []telemetry.Check {
 	return []telemetry.Check{
 		{Name: "kafka", Run: in.deps.Kafka.Ping},
-		{Name: "clickhouse", Run: func(ctx context.Context) error {
-			return in.deps.Store.Query(ctx, "SELECT 1", "TabSeparated", io.Discard)
-		}},
+		{Name: "clickhouse", Run: in.deps.Store.Ping},
 		{Name: "vault", Run: in.deps.Vault.Ping},
 		{Name: "partitions", Run: in.stops.check},
 	}

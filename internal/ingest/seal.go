@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
@@ -42,13 +43,22 @@ type recordSealer struct {
 	plain   []byte
 	cipher  []byte
 
-	tokenText [4][2 * tokenBytes]byte
-	clearText [4][]byte
+	tokenText [numSlots][2 * tokenBytes]byte
+	clearText [numSlots][]byte
 	findings  []string
 	subjects  [][16]byte
 }
 
 const tokenBytes = 16
+
+// The identifying fields for which something may stand in the entry; each has memory of its own.
+const (
+	slotSession = iota
+	slotConversation
+	slotIP
+	slotResource
+	numSlots
+)
 
 // sealerDeps is what the sealers of all partitions share.
 type sealerDeps struct {
@@ -124,7 +134,7 @@ func (s *recordSealer) fillPeople() {
 		case roleDataSubject:
 			// A person named twice, or the acting person named again, stands here once:
 			// a content key is made of distinct keys.
-			if other.ID == s.subject.ID || contains(s.subjects, other.ID) {
+			if other.ID == s.subject.ID || slices.Contains(s.subjects, [16]byte(other.ID)) {
 				continue
 			}
 			s.subjects = append(s.subjects, other.ID)
@@ -134,20 +144,11 @@ func (s *recordSealer) fillPeople() {
 	s.row.DataSubjects = s.subjects
 }
 
-func contains(ids [][16]byte, id [16]byte) bool {
-	for i := range ids {
-		if ids[i] == id {
-			return true
-		}
-	}
-	return false
-}
-
 func (s *recordSealer) fillTokens() {
-	s.row.SessionID = s.stands(0, s.fields.SessionID, events.FieldSessionID, gdpr.TagSession)
-	s.row.ConversationID = s.stands(1, s.fields.ConversationID, events.FieldConversationID, gdpr.TagConversation)
-	s.row.IP = s.stands(2, s.fields.SourceIP, events.FieldSourceIP, gdpr.TagIP)
-	s.row.ResourceID = s.stands(3, s.fields.ResourceID, events.FieldResourceID, gdpr.TagResource)
+	s.row.SessionID = s.stands(slotSession, s.fields.SessionID, events.FieldSessionID, gdpr.TagSession)
+	s.row.ConversationID = s.stands(slotConversation, s.fields.ConversationID, events.FieldConversationID, gdpr.TagConversation)
+	s.row.IP = s.stands(slotIP, s.fields.SourceIP, events.FieldSourceIP, gdpr.TagIP)
+	s.row.ResourceID = s.stands(slotResource, s.fields.ResourceID, events.FieldResourceID, gdpr.TagResource)
 }
 
 // stands returns what stands for an identifying field in the entry; nil if nothing does.

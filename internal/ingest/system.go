@@ -27,10 +27,8 @@ func (s *recordSealer) sealSystem(ctx context.Context, rec *kafkaio.Record, now 
 		return s.reject(ctx, rec, err, now)
 	}
 	s.row = store.Row{Event: &s.event, PublicAttributes: true}
-	if s.event.Has(events.FieldResourceID) {
-		s.clearText[3] = append(s.clearText[3][:0], s.event.Value(events.FieldResourceID, s.clearText[3])...)
-		s.row.ResourceID = s.clearText[3]
-	}
+	// A system record names no person: its resource stands in the clear.
+	s.row.ResourceID = s.stands(slotResource, PolicyClear, events.FieldResourceID, gdpr.TagResource)
 	s.body = chain.AppendSystem(s.body[:0], author, sig, rec.Value)
 	return chain.KindSystem, nil
 }
