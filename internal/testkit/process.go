@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -58,12 +57,6 @@ func (p *Process) Kill9() {
 	<-p.done
 }
 
-// Stop stops the process as if the machine had forgotten it (SIGSTOP), until Cont.
-func (p *Process) Stop() { p.signal(syscall.SIGSTOP) }
-
-// Cont wakes a stopped process up.
-func (p *Process) Cont() { p.signal(syscall.SIGCONT) }
-
 // Terminate asks the process to end (SIGTERM) and returns how it did, or fails the test if it takes longer.
 func (p *Process) Terminate(within time.Duration) error {
 	p.t.Helper()
@@ -81,12 +74,6 @@ func (p *Process) Wait(within time.Duration) error {
 		p.t.Fatalf("%s is still running after %v", p.cmd.Path, within)
 		return nil
 	}
-}
-
-// Await polls until the output has a text.
-func (p *Process) Await(within time.Duration, text string) {
-	p.t.Helper()
-	Eventually(p.t, within, func() bool { return strings.Contains(p.Output(), text) }, "output of "+p.cmd.Path+": "+text)
 }
 
 func (p *Process) signal(sig syscall.Signal) {

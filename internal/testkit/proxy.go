@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -29,7 +28,6 @@ type Proxy struct {
 	target   string
 	listener net.Listener
 	work     sync.WaitGroup
-	accepted atomic.Int64
 
 	mu     sync.Mutex
 	pairs  map[*pair]struct{} // guarded by mu, as are all below
@@ -74,9 +72,6 @@ func NewProxy(t testing.TB, target string) *Proxy {
 func (p *Proxy) Dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	return (&net.Dialer{}).DialContext(ctx, network, p.Addr)
 }
-
-// Accepted is how many connections came so far.
-func (p *Proxy) Accepted() int { return int(p.accepted.Load()) }
 
 // Cut ends all connections now. New ones are accepted.
 func (p *Proxy) Cut() {
@@ -131,7 +126,6 @@ func (p *Proxy) accept() {
 		if err != nil {
 			return
 		}
-		p.accepted.Add(1)
 		p.work.Go(func() { p.serve(client) }) // ends with the connection
 	}
 }

@@ -199,17 +199,6 @@ func (u *Up) Kill() {
 	<-u.ended
 }
 
-// AwaitEnd returns its exit code.
-func (u *Up) AwaitEnd(t testing.TB) int {
-	t.Helper()
-	select {
-	case <-u.ended:
-	case <-time.After(readyTimeout):
-		t.Fatalf("agentaudit up did not end\n%s", u.Output())
-	}
-	return u.cmd.ProcessState.ExitCode()
-}
-
 // Result is what a command printed.
 type Result struct {
 	Stdout, Stderr string
