@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"time"
-
-	"github.com/cenkalti/backoff/v5"
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/vault"
@@ -142,23 +139,4 @@ func (p *people) note(name []byte) {
 	}
 	p.asked[hash] = struct{}{}
 	p.missing = append(p.missing, vault.Identity{Tenant: string(p.tenant), User: string(name)})
-}
-
-// retry repeats step with growing pauses until it succeeds or ctx ends.
-func retry(ctx context.Context, step func() error) error {
-	pause := backoff.NewExponentialBackOff()
-	pause.InitialInterval, pause.MaxInterval = 50*time.Millisecond, 5*time.Second
-	for {
-		err := step()
-		if err == nil {
-			return nil
-		}
-		timer := time.NewTimer(pause.NextBackOff())
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return context.Cause(ctx)
-		}
-	}
 }
