@@ -22,8 +22,6 @@ type Config struct {
 	Topics []Topic `json:"topics,omitempty"`
 	// Partitions is the number for topics created by clients that name none (1 to 1024). 0: 4.
 	Partitions int `json:"partitions,omitempty"`
-	// AutoCreateTopics lets clients create a topic by asking for it, as Kafka does by default.
-	AutoCreateTopics bool `json:"auto_create_topics,omitempty"`
 	// FlushMillis is how often written records are forced to the disk: a power loss costs what came
 	// since. 0: 1000. Negative: each batch before it is acknowledged, which takes some milliseconds.
 	FlushMillis int64 `json:"flush_millis,omitempty"`

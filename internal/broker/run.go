@@ -133,9 +133,6 @@ func open(cfg *Config, store string, failed chan<- error) (*kfake.Cluster, strin
 			"message.max.bytes":      strconv.Itoa(maxBatchBytes),
 		}),
 	}
-	if cfg.AutoCreateTopics {
-		opts = append(opts, kfake.AllowAutoTopicCreation())
-	}
 	if cfg.syncEachBatch() {
 		opts = append(opts, kfake.SyncWrites())
 	}

@@ -14,10 +14,9 @@ func init() { childtest.Register("broker", broker.Child) }
 
 // Options may be left empty.
 type Options struct {
-	Dir              string // default: a temporary one
-	Topics           []broker.Topic
-	AutoCreateTopics bool
-	FlushMillis      int64 // see broker.Config
+	Dir         string // default: a temporary one
+	Topics      []broker.Topic
+	FlushMillis int64 // see broker.Config
 }
 
 // Proc is a running broker; see childtest.Proc for Address, Kill, Restart, Stop, Signal, Pid and
@@ -46,7 +45,7 @@ func Launch(opts Options, scratch string) (*Proc, error) {
 	}
 	proc, err := childtest.Launch("broker", scratch, func(listen string) any {
 		return broker.Config{Dir: opts.Dir, Listen: listen, Topics: opts.Topics,
-			AutoCreateTopics: opts.AutoCreateTopics, FlushMillis: opts.FlushMillis}
+			FlushMillis: opts.FlushMillis}
 	})
 	if err != nil {
 		return nil, err
