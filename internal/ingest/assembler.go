@@ -33,6 +33,7 @@ type assembler struct {
 	head    chain.Head
 	current *batch // nil until there is a record for it
 	since   time.Time
+	newest  int64 // the newest record's time, Unix milliseconds
 	entry   []byte
 	header  chain.Header
 	now     func() time.Time
@@ -43,6 +44,7 @@ func (a *assembler) add(ctx context.Context, fetched *kafkaio.Batch) error {
 	now := a.now()
 	for i := range fetched.Records {
 		rec := &fetched.Records[i]
+		a.newest = max(a.newest, chain.ClampMillis(rec.TimeMillis))
 		if err := a.begin(ctx, now); err != nil {
 			return err
 		}
@@ -89,12 +91,22 @@ func (a *assembler) begin(ctx context.Context, now time.Time) error {
 	if a.current != nil {
 		return nil
 	}
-	if month := chain.EpochOf(now); month > a.head.NextEpoch {
+	if month := a.month(now); month > a.head.NextEpoch {
 		if err := a.control(ctx, &chain.Control{Op: chain.OpEpoch, NextEpoch: month}, now); err != nil {
 			return err
 		}
 	}
 	return a.take(ctx, now)
+}
+
+// epochLead is how far an epoch may be ahead of the newest record's time. A clock that
+// jumps by years would otherwise move the log's epoch there for good, since epochs
+// never go back, and all entries until then would share one partition of the table.
+const epochLead = 40 * 24 * time.Hour
+
+// month is the epoch that the clock says, but for a clock that is far ahead of Kafka.
+func (a *assembler) month(now time.Time) uint32 {
+	return min(chain.EpochOf(now), chain.EpochOf(time.UnixMilli(a.newest).Add(epochLead)))
 }
 
 func (a *assembler) take(ctx context.Context, now time.Time) error {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -53,6 +54,45 @@ func TestEpochChangesByAControlEntry(t *testing.T) {
 	fetch(2)
 	if asm.head.NextEpoch != 202612 || asm.head.Size != 5 {
 		t.Errorf("head %+v after the clock went back", asm.head)
+	}
+}
+
+// A clock that is years ahead must not move the log's epoch there: it never comes back.
+func TestEpochDoesNotFollowAClockThatIsFarAhead(t *testing.T) {
+	asm := &assembler{newest: time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC).UnixMilli()}
+	for _, f := range []struct {
+		now  time.Time
+		want uint32
+	}{
+		{time.Date(2026, 11, 30, 23, 59, 59, 0, time.UTC), 202611},
+		{time.Date(2026, 12, 1, 0, 0, 0, 0, time.UTC), 202612},
+		{time.Date(2036, 3, 1, 0, 0, 0, 0, time.UTC), 202701},
+	} {
+		if got := asm.month(f.now); got != f.want {
+			t.Errorf("at %s: epoch %d, want %d", f.now, got, f.want)
+		}
+	}
+}
+
+// A session that ends with a half-built batch gives its block back; a pool that lost
+// one with each rebalance would stand still in the end.
+func TestEndedSessionsGiveTheirBlocksBack(t *testing.T) {
+	s := newSealing(t, DefaultFieldPolicies())
+	pool := newBlockPool(2)
+	for range 5 {
+		asm := &assembler{cfg: DefaultConfig(), topic: "agent.events", sealer: s.sealer, hasher: chain.NewHasher(), pool: pool, out: make(chan *batch),
+			head: chain.Head{Log: "agent.events/0", Size: 1, Leaf: chain.Hash{1}, NextEpoch: chain.EpochOf(sealedAt)}, now: func() time.Time { return sealedAt }}
+		ctx, cancel := context.WithCancel(t.Context())
+		fetched := make(chan *kafkaio.Batch)
+		ended := make(chan error, 1)
+		go func() { ended <- assemble(ctx, asm, nil, fetched) }() // ends with ctx
+		fetched <- &kafkaio.Batch{Next: 1, Records: []kafkaio.Record{{Value: event(1)}}}
+		fetched <- &kafkaio.Batch{Next: 1} // taken once the record is in a batch
+		cancel()
+		<-ended
+		if len(pool) != cap(pool) {
+			t.Fatalf("%d of %d blocks are back", len(pool), cap(pool))
+		}
 	}
 }
 

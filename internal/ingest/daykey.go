@@ -2,7 +2,6 @@ package ingest
 
 import (
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/vault"
@@ -13,22 +12,19 @@ import (
 // to one goroutine.
 type dayKeys struct {
 	vault *vault.Vault
-	log   *slog.Logger
+	wait  patience
 	day   string
 	keys  gdpr.Prepared
 }
 
 // key returns the key of now's day in UTC. It asks the vault once a day, and again
-// until it answers; it fails only when ctx ends.
+// until it answers; it fails when ctx ends, or with errVault.
 func (d *dayKeys) key(ctx context.Context, now time.Time) (*gdpr.Prepared, error) {
 	var text [len(time.DateOnly)]byte
 	if day := now.UTC().AppendFormat(text[:0], time.DateOnly); string(day) != d.day {
 		var keys gdpr.Keys
-		err := retry(ctx, func() (err error) {
+		err := d.wait.ask(ctx, "key of the day", func() (err error) {
 			keys, err = d.vault.DayKey(ctx, string(day))
-			if err != nil {
-				d.log.Warn("vault does not give the key of the day, sealing waits", "error", err)
-			}
 			return err
 		})
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
@@ -62,6 +63,7 @@ func (in *Ingester) Run(ctx context.Context) error {
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return in.deps.Cache.Run(ctx) }) // ends with ctx
+	group.Go(func() error { return in.watchFence(ctx) })     // ends with ctx, or when writers are not kept apart
 	group.Go(func() error {                                  // ends with ctx
 		return in.group.Run(ctx, func(ctx context.Context, a kafkaio.Assignment) error {
 			p := &partition{in: in, topic: a.Topic, number: a.Partition, assigned: a,
@@ -74,6 +76,27 @@ func (in *Ingester) Run(ctx context.Context) error {
 		return nil
 	}
 	return err
+}
+
+// fenceEvery is how often the store's settings are looked at again.
+const fenceEvery = 10 * time.Minute
+
+// watchFence ends the process when somebody has changed the settings that keep
+// writers apart. What it cannot find out is found out by the next insert or look.
+func (in *Ingester) watchFence(ctx context.Context) error {
+	tick := time.NewTicker(fenceEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		var broken *store.FenceError
+		if err := in.deps.Store.AssertFence(ctx); errors.As(err, &broken) {
+			return fmt.Errorf("clickhouse no longer keeps writers apart: %w", err)
+		}
+	}
 }
 
 // Checks are what the process needs to be ready.
@@ -98,5 +121,6 @@ func (in *Ingester) ledgerDeps() ledger.Deps[*store.Block] {
 }
 
 func (in *Ingester) sealerDeps() sealerDeps {
-	return sealerDeps{fields: in.cfg.Fields, vault: in.deps.Vault, cache: in.deps.Cache, log: in.deps.Log}
+	return sealerDeps{fields: in.cfg.Fields, vault: in.deps.Vault, cache: in.deps.Cache,
+		wait: patience{log: in.deps.Log, retries: in.metrics.retries}}
 }

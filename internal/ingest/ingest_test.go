@@ -172,11 +172,59 @@ func TestRollbackStopsTheLog(t *testing.T) {
 	if next.PredecessorSize != lost.Size || next.PredecessorHead != lost.Head || next.FirstOffset != head.Next {
 		t.Errorf("successor %+v", next)
 	}
-	if now := r.check(log).head; now != head {
-		t.Error("a close entry was built on what contradicts the checkpoint")
+	if now := r.check(log).head; !now.Closed || now.Size != head.Size+1 {
+		t.Error("the old log is not closed: its writers could go on")
 	}
 	r.awaitSealed(1)
 	r.check(next.Log)
+}
+
+// Reopening a log that contradicts its checkpoint stops an ingest that has not noticed
+// yet, because its session began before: no record may be sealed in both logs.
+func TestReopenStopsAWriterThatKnowsNothing(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	r.start()
+	r.produce(someEvents(20)...)
+	r.awaitSealed(1)
+	log := chain.LogName(r.cfg.EventsTopic, 0, 0)
+	foreign := vault.Checkpoint{Log: log, Size: 5, Head: chain.Hash{7}, At: time.Now()}
+	if swapped, err := r.vault.CompareAndSwapCheckpoint(t.Context(), log, 0, foreign); err != nil || !swapped {
+		t.Fatal(swapped, err)
+	}
+	next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, Reason: "rewritten", From: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.produce(someEvents(30)...)
+	r.awaitSealed(1)
+	offsets := append(r.check(log).offsets, r.check(next.Log).offsets...)
+	for i, offset := range offsets {
+		if offset != int64(i) {
+			t.Fatalf("offset %d stands where %d is expected, of %d", offset, i, len(offsets))
+		}
+	}
+	if len(offsets) != 50 {
+		t.Errorf("%d records sealed, want 50", len(offsets))
+	}
+}
+
+// A log that has no entry yet is closed like any other.
+func TestReopenOfAnEmptyLog(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	log := chain.LogName(r.cfg.EventsTopic, 0, 0)
+	next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, From: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	r.produce(someEvents(3)...)
+	r.awaitSealed(1)
+	if c := r.check(log); !c.head.Closed || c.head.Size != 2 {
+		t.Errorf("old log %+v", c.head)
+	}
+	if c := r.check(next.Log); len(c.offsets) != 3 {
+		t.Errorf("successor holds offsets %v", c.offsets)
+	}
 }
 
 // A second writer of one log, as a process that was stopped and woke up, does no harm.

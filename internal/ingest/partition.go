@@ -44,6 +44,9 @@ func (p *partition) run(ctx context.Context) error {
 				p.in.metrics.superseded.Inc()
 				p.log.Warn("another writer extended the log, reloading", "error", err)
 				continue
+			case errors.Is(err, errReopened):
+				p.log.Info("the log was reopened, going on with its successor")
+				continue
 			}
 			if reason := stopReason(err); reason != "" {
 				if err := p.hold(ctx, reason, err); err != nil {
@@ -116,23 +119,23 @@ func (p *partition) pipeline(ctx context.Context, writer *ledger.Writer[*store.B
 		from = opening.FirstOffset
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
-	// Each of the three ends with groupCtx, which the first error or ctx ends.
+	// Each of these ends with groupCtx, which the first error or ctx ends.
+	group.Go(func() error { return p.watchGeneration(groupCtx) })
 	group.Go(func() error { return p.in.deps.Kafka.Follow(groupCtx, p.topic, p.number, from, fetched) })
-	group.Go(func() error {
-		defer asm.drop()
-		if opening != nil {
-			if err := asm.control(groupCtx, opening, asm.now()); err != nil {
-				return err
-			}
-		}
-		return assemble(groupCtx, asm, fetched)
-	})
+	group.Go(func() error { return assemble(groupCtx, asm, opening, fetched) })
 	group.Go(func() error { return p.extend(groupCtx, writer, sealed) })
 	return group.Wait()
 }
 
-// assemble feeds fetched records to the assembler and lets no batch linger.
-func assemble(ctx context.Context, asm *assembler, fetched <-chan *kafkaio.Batch) error {
+// assemble opens the log if it is new, feeds fetched records to the assembler and lets
+// no batch linger.
+func assemble(ctx context.Context, asm *assembler, opening *chain.Control, fetched <-chan *kafkaio.Batch) error {
+	defer asm.drop()
+	if opening != nil {
+		if err := asm.control(ctx, opening, asm.now()); err != nil {
+			return err
+		}
+	}
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()
 	for {

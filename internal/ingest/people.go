@@ -3,7 +3,6 @@ package ingest
 import (
 	"context"
 	"errors"
-	"log/slog"
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/vault"
@@ -23,7 +22,7 @@ const scratchBytes = 2048
 type people struct {
 	cache  *vault.Cache
 	hasher *vault.Hasher
-	log    *slog.Logger
+	wait   patience
 
 	// For reading ahead when the vault has to be asked.
 	parser  *events.Parser
@@ -34,9 +33,9 @@ type people struct {
 	tenant, name []byte
 }
 
-func newPeople(cache *vault.Cache, log *slog.Logger) *people {
+func newPeople(cache *vault.Cache, wait patience) *people {
 	return &people{
-		cache: cache, hasher: cache.NewHasher(), log: log,
+		cache: cache, hasher: cache.NewHasher(), wait: wait,
 		parser: events.NewParser(), asked: make(map[vault.LookupHash]struct{}, maxAhead),
 		tenant: make([]byte, 0, scratchBytes), name: make([]byte, 0, scratchBytes),
 	}
@@ -99,13 +98,17 @@ func (p *people) resolve(ctx context.Context, rec *kafkaio.Record, ahead []kafka
 		}
 		p.collect(&ahead[i])
 	}
-	return retry(ctx, func() error {
+	return p.wait.ask(ctx, "people", func() error {
 		if err := p.cache.AwaitLease(ctx); err != nil {
 			return err
 		}
 		err := p.cache.Resolve(ctx, p.missing)
-		if err != nil && !errors.Is(err, context.Canceled) {
-			p.log.Warn("vault does not answer, sealing waits", "error", err)
+		if errors.Is(err, vault.ErrDamaged) && len(p.missing) > 1 {
+			// Somebody's row does not open. Only a record that names that person needs it.
+			p.missing = p.missing[:0]
+			clear(p.asked)
+			p.collect(rec)
+			err = p.cache.Resolve(ctx, p.missing)
 		}
 		return err
 	})

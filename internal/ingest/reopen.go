@@ -30,9 +30,8 @@ type ReopenDeps struct {
 	Vault *vault.Vault
 }
 
-// Reopen ends a log with a close entry and registers its successor, which ingest opens
-// within seconds. A log that contradicts its checkpoint gets no close entry: nothing
-// may be built on it, and the successor names the checkpoint instead.
+// Reopen ends a log with a close entry and registers its successor, to which ingest
+// turns within seconds and which it opens with the next record.
 //
 // Interrupted, it is run again: a log that is closed without a successor is stopped,
 // and finishing is all that is left to do.
@@ -66,63 +65,84 @@ func Reopen(ctx context.Context, deps ReopenDeps, cfg ledger.Config, r Reopening
 	return next, nil
 }
 
-// endLog closes next's predecessor, if it may be extended, and fills in what the
-// successor names of it. It returns the head from which to go on.
+// endLog closes next's predecessor and fills in what the successor names of it. It
+// returns the head from which to go on.
+//
+// The close entry is what stops every writer of the old log, so that no record is
+// sealed in both. A log that contradicts its checkpoint gets one too, on what is left
+// of it; the successor then names the checkpoint, and verify finds the contradiction
+// as before. Only a log whose last entry is damaged cannot have one.
 func endLog(ctx context.Context, deps ReopenDeps, cfg ledger.Config, next *vault.Generation) (chain.Head, error) {
-	writer, err := ledger.NewWriter(next.Predecessor, cfg, ledger.Deps[*store.Block]{Store: LedgerStore(deps.Store), Anchor: anchors(deps.Vault)})
+	head, err := closeAs(ctx, deps, cfg, next, anchors(deps.Vault))
+	var rollback *ledger.RollbackError
+	var fault *chain.Fault
+	switch {
+	case errors.As(err, &rollback):
+		next.PredecessorSize, next.PredecessorHead = rollback.Anchor.Size, rollback.Anchor.Leaf
+		return closeAs(ctx, deps, cfg, next, nothingAnchored)
+	case errors.As(err, &fault):
+		checkpoint, _, err := deps.Vault.Checkpoint(ctx, next.Predecessor)
+		if err != nil {
+			return chain.Head{}, fmt.Errorf("read checkpoint of %s: %w", next.Predecessor, err)
+		}
+		next.PredecessorSize, next.PredecessorHead = checkpoint.Size, checkpoint.Head
+		return chain.EmptyHead(next.Predecessor), nil
+	case err != nil:
+		return chain.Head{}, err
+	}
+	next.PredecessorSize, next.PredecessorHead = head.Size, head.Leaf
+	return head, nil
+}
+
+func nothingAnchored(context.Context, string) (ledger.Anchor, bool, error) {
+	return ledger.Anchor{}, false, nil
+}
+
+// closeAs closes next's predecessor if it is open and returns its head.
+func closeAs(ctx context.Context, deps ReopenDeps, cfg ledger.Config, next *vault.Generation, anchor ledger.AnchorFunc) (chain.Head, error) {
+	writer, err := ledger.NewWriter(next.Predecessor, cfg, ledger.Deps[*store.Block]{Store: LedgerStore(deps.Store), Anchor: anchor})
 	if err != nil {
 		return chain.Head{}, err
 	}
 	defer writer.Close()
 	for {
-		err := writer.Load(ctx)
-		if err == nil && writer.Head().Size > 0 && !writer.Head().Closed {
-			err = closeLog(ctx, writer, next.Log)
-		}
-		var rollback *ledger.RollbackError
-		var fault *chain.Fault
-		switch {
-		case errors.Is(err, ledger.ErrSuperseded): // ingest was still writing
-			continue
-		case errors.As(err, &rollback), errors.As(err, &fault):
-			return contradicted(ctx, deps, next)
-		case err != nil:
+		if err := writer.Load(ctx); err != nil {
 			return chain.Head{}, err
 		}
-		head := writer.Head()
-		next.PredecessorSize, next.PredecessorHead = head.Size, head.Leaf
-		return head, nil
+		if writer.Head().Closed {
+			return writer.Head(), nil
+		}
+		controls := []*chain.Control{{Op: chain.OpClose, NextEpoch: writer.Head().NextEpoch, Successor: next.Log}}
+		if writer.Head().Size == 0 {
+			// Nothing was ever sealed, or everything is gone. Its writers would begin with
+			// the same opening, of which the store takes one.
+			month := chain.EpochOf(time.Now())
+			controls[0].NextEpoch = month
+			controls = append([]*chain.Control{{Op: chain.OpOpen, NextEpoch: month, Deployment: deps.Vault.Deployment(),
+				Topic: next.Topic, Partition: next.Partition}}, controls...)
+		}
+		err := extendBy(ctx, writer, controls)
+		if errors.Is(err, ledger.ErrSuperseded) { // ingest was still writing
+			continue
+		}
+		return writer.Head(), err
 	}
 }
 
-// contradicted names the checkpoint of a log that the store no longer holds. What
-// the store has left tells where in Kafka to go on, unless that is damaged too.
-func contradicted(ctx context.Context, deps ReopenDeps, next *vault.Generation) (chain.Head, error) {
-	checkpoint, found, err := deps.Vault.Checkpoint(ctx, next.Predecessor)
-	if err != nil {
-		return chain.Head{}, fmt.Errorf("read checkpoint of %s: %w", next.Predecessor, err)
+// extendBy stores control entries, each in an insert of its own.
+func extendBy(ctx context.Context, writer *ledger.Writer[*store.Block], controls []*chain.Control) error {
+	for _, control := range controls {
+		out := make(chan *batch, 1)
+		asm := &assembler{sealer: &recordSealer{}, hasher: chain.NewHasher(), pool: newBlockPool(1), out: out, head: writer.Head()}
+		if err := asm.control(ctx, control, time.Now()); err != nil {
+			return err
+		}
+		b := <-out
+		if err := writer.Extend(ctx, b.block, b.head); err != nil {
+			return err
+		}
 	}
-	if found {
-		next.PredecessorSize, next.PredecessorHead = checkpoint.Size, checkpoint.Head
-	}
-	head, err := deps.Store.Head(ctx, next.Predecessor)
-	var fault *chain.Fault
-	if errors.As(err, &fault) {
-		return chain.EmptyHead(next.Predecessor), nil
-	}
-	return head, err
-}
-
-// closeLog stores the close entry.
-func closeLog(ctx context.Context, writer *ledger.Writer[*store.Block], successor string) error {
-	out := make(chan *batch, 1)
-	asm := &assembler{sealer: &recordSealer{}, hasher: chain.NewHasher(), pool: newBlockPool(1), out: out, head: writer.Head()}
-	control := &chain.Control{Op: chain.OpClose, NextEpoch: asm.head.NextEpoch, Successor: successor}
-	if err := asm.control(ctx, control, time.Now()); err != nil {
-		return err
-	}
-	b := <-out
-	return writer.Extend(ctx, b.block, b.head)
+	return nil
 }
 
 // firstOffset is where the successor begins.

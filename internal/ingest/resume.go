@@ -83,6 +83,29 @@ func lastRecord(ctx context.Context, entries *store.Store, head chain.Head) (cha
 	return head, nil
 }
 
+// errReopened ends a session whose log was given a successor.
+var errReopened = errors.New("the log has a successor")
+
+// watchGeneration ends the session with errReopened when an operator has reopened the
+// log. The close entry stops every writer of a log that can have one; this stops
+// those of a log whose last entry is damaged.
+func (p *partition) watchGeneration(ctx context.Context) error {
+	tick := time.NewTicker(generationPoll)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		// A vault that does not answer stops the sealing anyway.
+		now, err := p.in.deps.Vault.CurrentLog(ctx, p.topic, p.number)
+		if err == nil && now.Generation != p.generation.Generation {
+			return errReopened
+		}
+	}
+}
+
 // stopReason names why a log must not be extended until an operator has looked at
 // it; "" for everything that passes by itself. The names are metric labels.
 func stopReason(err error) string {
@@ -97,6 +120,8 @@ func stopReason(err error) string {
 		return "corrupt"
 	case errors.Is(err, errRecreated):
 		return "recreated"
+	case errors.Is(err, errVault):
+		return "vault"
 	case errors.Is(err, ledger.ErrClosed):
 		return "closed"
 	case errors.As(err, &rollback):
@@ -107,12 +132,15 @@ func stopReason(err error) string {
 	return ""
 }
 
-// holdPoll is how often a stopped partition looks whether its log has a successor.
-const holdPoll = 2 * time.Second
+// generationPoll is how often a partition looks whether its log has a successor.
+const generationPoll = 2 * time.Second
+
+// repairPoll is how often a partition tries again when an operator may have mended
+// what stopped it without reopening the log: a corrupt batch, a damaged vault row.
+const repairPoll = 30 * time.Second
 
 // hold keeps the partition stopped, loudly, until an operator has given it a new log
-// or ctx ends. A corrupt batch may have been mended in Kafka, so that one is tried
-// again with each look.
+// or ctx ends.
 func (p *partition) hold(ctx context.Context, reason string, cause error) error {
 	p.log.Error("partition stopped, its records are not sealed", "reason", reason, "error", cause)
 	gauge := p.in.metrics.stopped.WithLabelValues(fmt.Sprintf("%s/%d", p.topic, p.number), reason)
@@ -122,7 +150,8 @@ func (p *partition) hold(ctx context.Context, reason string, cause error) error 
 		gauge.Set(0)
 		p.in.stops.remove(p.topic, p.number)
 	}()
-	tick := time.NewTicker(holdPoll)
+	began := time.Now()
+	tick := time.NewTicker(generationPoll)
 	defer tick.Stop()
 	for {
 		select {
@@ -130,7 +159,7 @@ func (p *partition) hold(ctx context.Context, reason string, cause error) error 
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if reason == "corrupt" {
+		if (reason == "corrupt" || reason == "vault") && time.Since(began) > repairPoll {
 			return nil
 		}
 		// An unreachable vault leaves the partition stopped, which is what it is anyway.

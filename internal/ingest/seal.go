@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -65,7 +64,7 @@ type sealerDeps struct {
 	fields FieldPolicies
 	vault  *vault.Vault
 	cache  *vault.Cache
-	log    *slog.Logger
+	wait   patience
 }
 
 func newRecordSealer(deps sealerDeps) (*recordSealer, error) {
@@ -76,9 +75,9 @@ func newRecordSealer(deps sealerDeps) (*recordSealer, error) {
 	}
 	s := &recordSealer{
 		fields:  deps.fields,
-		people:  newPeople(deps.cache, deps.log),
-		days:    &dayKeys{vault: deps.vault, log: deps.log},
-		authors: &authors{vault: deps.vault, log: deps.log, known: map[string]vault.Author{}},
+		people:  newPeople(deps.cache, deps.wait),
+		days:    &dayKeys{vault: deps.vault, wait: deps.wait},
+		authors: &authors{vault: deps.vault, wait: deps.wait, known: map[string]vault.Author{}},
 		tokens:  tokens,
 		parser:  events.NewParser(),
 	}

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
@@ -64,7 +66,7 @@ func newCache(t testing.TB, v *vault.Vault) *vault.Cache {
 func newSealing(t testing.TB, fields FieldPolicies) *sealing {
 	t.Helper()
 	v := newVault(t)
-	s, err := newRecordSealer(sealerDeps{fields: fields, vault: v, cache: newCache(t, v), log: slog.New(slog.DiscardHandler)})
+	s, err := newRecordSealer(sealerDeps{fields: fields, vault: v, cache: newCache(t, v), wait: patience{log: slog.New(slog.DiscardHandler), retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "retries"})}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -359,6 +361,7 @@ func TestSystemRecords(t *testing.T) {
 	f("unsigned", systemRecord, "exporter", nil, "signature")
 	f("unknown author", systemRecord, "mallory", signed(systemRecord), "author")
 	f("other record's signature", systemRecord, "exporter", signed(systemRecord+" "), "signature")
+	f("author that no vault can be asked for", systemRecord, "a\x00b", signed(systemRecord), "author")
 	f("short signature", systemRecord, "exporter", []byte{1}, "signature")
 	user := with(`"tenant"`, `"user_id":"jane","tenant"`)
 	f("names a person", user, "exporter", signed(user), "user_id")

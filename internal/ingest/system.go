@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
-	"log/slog"
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
@@ -92,28 +91,23 @@ func (s *recordSealer) checkSystem(ctx context.Context, rec *kafkaio.Record) (au
 // a record that is rejected stays so. It belongs to one goroutine.
 type authors struct {
 	vault *vault.Vault
-	log   *slog.Logger
+	wait  patience
 	known map[string]vault.Author
 }
 
-// maxAuthorName bounds what is asked of the vault on behalf of whoever can write the topic.
-const maxAuthorName = 128
-
-// find fails only when ctx ends.
+// find fails when ctx ends, or with errVault. A name that no author can have is not
+// asked for: whoever can write the topic chose it.
 func (a *authors) find(ctx context.Context, name string) (vault.Author, bool, error) {
 	if author, ok := a.known[name]; ok {
 		return author, true, nil
 	}
-	if len(name) > maxAuthorName {
+	if !chain.ValidAuthor(name) {
 		return vault.Author{}, false, nil
 	}
 	var author vault.Author
 	var found bool
-	err := retry(ctx, func() (err error) {
+	err := a.wait.ask(ctx, "author of a system record", func() (err error) {
 		author, found, err = a.vault.Author(ctx, name)
-		if err != nil {
-			a.log.Warn("vault does not answer, sealing waits", "error", err)
-		}
 		return err
 	})
 	if err == nil && found {
