@@ -87,6 +87,7 @@ func (p plan) preload(ctx context.Context, f *folder) (err error) {
 
 // measureParts runs broker, engine and ingest alone.
 func (p plan) measureParts(ctx context.Context, f *folder, t *table) (err error) {
+	before := speed()
 	parts := map[string]*running{}
 	stop := func(r *running) func() { return func() { err = errors.Join(err, r.stop()) } }
 	for _, part := range []struct {
@@ -104,22 +105,23 @@ func (p plan) measureParts(ctx context.Context, f *folder, t *table) (err error)
 		defer stop(r)()
 		parts[part.name] = r
 	}
-	return p.watch(ctx, f, parts, t)
+	return p.watch(ctx, f, parts, before, t)
 }
 
 // measureUp runs `agentaudit up` over the same backlog.
 func (p plan) measureUp(ctx context.Context, f *folder, t *table) (err error) {
+	before := speed()
 	up, err := f.start(ctx, "agentaudit", nil, "up", "--data", f.dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, up.stop()) }()
-	return p.watch(ctx, f, map[string]*running{"up": up}, t)
+	return p.watch(ctx, f, map[string]*running{"up": up}, before, t)
 }
 
 // watch waits until all events are stored and adds the figures. The clock starts
 // with the first entry, so that joining the consumer group does not count.
-func (p plan) watch(ctx context.Context, f *folder, parts map[string]*running, t *table) error {
+func (p plan) watch(ctx context.Context, f *folder, parts map[string]*running, before float64, t *table) error {
 	var began time.Time
 	var first, stored int
 	tick := time.NewTicker(100 * time.Millisecond)
@@ -164,6 +166,7 @@ func (p plan) watch(ctx context.Context, f *folder, parts map[string]*running, t
 		perMillion := used.Seconds() / (float64(stored) / 1e6)
 		t.add("  "+name, fmt.Sprintf("%.2f s CPU per million", perMillion), fmt.Sprintf("peak memory %d MB", peak>>20))
 	}
+	t.add("", "", speedNote(before, speed()))
 	return nil
 }
 
