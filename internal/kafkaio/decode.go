@@ -64,25 +64,25 @@ func (d *decoder) start(r *response, records []byte, next int64) {
 // done says that nothing is left of the answer.
 func (d *decoder) done() bool { return !d.open && len(d.rest) == 0 }
 
-// fill appends records to b until it is full or nothing is left, and sets b.Next. After an error b holds what came before the bad place,
+// fill appends records to b until it is full or nothing is left, and sets s.next. After an error b holds what came before the bad place,
 // and the rest of the answer is given up.
-func (d *decoder) fill(b *Batch) error {
-	err := d.read(b)
+func (d *decoder) fill(s *slab) error {
+	err := d.read(s)
 	if err != nil {
 		d.open, d.rest = false, nil
 	}
-	b.Next = d.next
+	s.next = d.next
 	return err
 }
 
-func (d *decoder) read(b *Batch) error {
+func (d *decoder) read(s *slab) error {
 	for {
 		if !d.open {
 			if len(d.rest) == 0 {
 				return nil
 			}
 			switch err := d.openBatch(); {
-			case errors.Is(err, errPartial) && len(b.Records) > 0:
+			case errors.Is(err, errPartial) && len(s.records) > 0:
 				d.rest = nil
 				return nil
 			case err != nil:
@@ -91,7 +91,7 @@ func (d *decoder) read(b *Batch) error {
 				continue
 			}
 		}
-		full, err := d.readBatch(b)
+		full, err := d.readBatch(s)
 		if err != nil || full {
 			return err
 		}
@@ -134,15 +134,15 @@ func (d *decoder) openBatch() error {
 }
 
 // readBatch reads records of the batch under way. full: there is no room for more of them.
-func (d *decoder) readBatch(b *Batch) (full bool, err error) {
+func (d *decoder) readBatch(s *slab) (full bool, err error) {
 	if d.pack != nil {
-		return d.readPacked(b)
+		return d.readPacked(s)
 	}
-	if d.left > 0 && b.response == nil {
-		b.response = d.response.hold()
+	if d.left > 0 && s.response == nil {
+		s.response = d.response.hold()
 	}
 	for d.left > 0 {
-		if len(b.Records) == maxBatchRecords {
+		if len(s.records) == maxBatchRecords {
 			return true, nil
 		}
 		length, n, err := recordLength(d.plain)
@@ -152,7 +152,7 @@ func (d *decoder) readBatch(b *Batch) (full bool, err error) {
 		if length > len(d.plain)-n {
 			return false, errShort
 		}
-		if err := d.record(b, d.plain[n:n+length], length); err != nil {
+		if err := d.record(s, d.plain[n:n+length], length); err != nil {
 			return false, err
 		}
 		d.plain = d.plain[n+length:]
@@ -163,28 +163,28 @@ func (d *decoder) readBatch(b *Batch) (full bool, err error) {
 	return false, nil
 }
 
-// readPacked unpacks into b.plain. A record that does not fit any more is carried into the next Batch.
-func (d *decoder) readPacked(b *Batch) (full bool, err error) {
-	at := len(b.plain) // what is before it belongs to records
-	b.plain = append(b.plain, d.carry...)
+// readPacked unpacks into s.plain. A record that does not fit any more is carried into the next Batch.
+func (d *decoder) readPacked(s *slab) (full bool, err error) {
+	at := len(s.plain) // what is before it belongs to records
+	s.plain = append(s.plain, d.carry...)
 	d.carry = d.carry[:0]
 	ended := false
 	for d.left > 0 {
-		length, n, err := recordLength(b.plain[at:])
+		length, n, err := recordLength(s.plain[at:])
 		whole := min(length, MaxRecordBytes)
 		switch {
 		case err != nil && !errors.Is(err, errShort):
 			return false, err
-		case err == nil && len(b.plain)-at-n >= whole:
-			if len(b.Records) == maxBatchRecords {
-				return d.keep(b, at), nil
+		case err == nil && len(s.plain)-at-n >= whole:
+			if len(s.records) == maxBatchRecords {
+				return d.keep(s, at), nil
 			}
-			if err := d.record(b, b.plain[at+n:at+n+whole], length); err != nil {
+			if err := d.record(s, s.plain[at+n:at+n+whole], length); err != nil {
 				return false, err
 			}
 			at += n + whole
 			if whole < length {
-				if err := d.skip(b, at, length-whole); err != nil {
+				if err := d.skip(s, at, length-whole); err != nil {
 					return false, err
 				}
 			}
@@ -193,22 +193,22 @@ func (d *decoder) readPacked(b *Batch) (full bool, err error) {
 			return false, errShort
 		}
 		// More bytes are needed. What records alias stays where it is.
-		if len(b.plain) == cap(b.plain) {
+		if len(s.plain) == cap(s.plain) {
 			switch {
-			case cap(b.plain) < d.maxPlain:
-				at = b.moveTail(at, max(min(2*cap(b.plain), d.maxPlain), firstPlainBytes))
-			case at > 0 && len(b.Records) > 0:
-				return d.keep(b, at), nil
+			case cap(s.plain) < d.maxPlain:
+				at = s.moveTail(at, max(min(2*cap(s.plain), d.maxPlain), firstPlainBytes))
+			case at > 0 && len(s.records) > 0:
+				return d.keep(s, at), nil
 			case at > 0:
-				b.plain = b.plain[:copy(b.plain, b.plain[at:])]
+				s.plain = s.plain[:copy(s.plain, s.plain[at:])]
 				at = 0
 			default:
-				at = b.moveTail(at, MaxRecordBytes+64)
+				at = s.moveTail(at, MaxRecordBytes+64)
 			}
 			continue
 		}
-		m, err := io.ReadAtLeast(d.pack, b.plain[len(b.plain):cap(b.plain)], 1)
-		b.plain = b.plain[:len(b.plain)+m]
+		m, err := io.ReadAtLeast(d.pack, s.plain[len(s.plain):cap(s.plain)], 1)
+		s.plain = s.plain[:len(s.plain)+m]
 		switch {
 		case errors.Is(err, io.EOF):
 			ended = true
@@ -216,8 +216,8 @@ func (d *decoder) readPacked(b *Batch) (full bool, err error) {
 			return false, bad("it does not unpack: %v", err)
 		}
 	}
-	more := len(b.plain) > at
-	b.plain = b.plain[:at]
+	more := len(s.plain) > at
+	s.plain = s.plain[:at]
 	if !more && !ended {
 		m, err := io.ReadFull(d.pack, d.probe[:])
 		if err != nil && !errors.Is(err, io.EOF) {
@@ -232,24 +232,24 @@ func (d *decoder) readPacked(b *Batch) (full bool, err error) {
 }
 
 // moveTail makes room in new memory, to which it copies what is not decoded yet.
-func (b *Batch) moveTail(at, size int) (newAt int) {
-	tail := b.plain[at:]
-	b.plain = make([]byte, len(tail), max(size, 2*len(tail)))
-	copy(b.plain, tail)
+func (s *slab) moveTail(at, size int) (newAt int) {
+	tail := s.plain[at:]
+	s.plain = make([]byte, len(tail), max(size, 2*len(tail)))
+	copy(s.plain, tail)
 	return 0
 }
 
 // keep carries what is unpacked but not read into the next Batch.
-func (d *decoder) keep(b *Batch, at int) (full bool) {
-	d.carry = append(d.carry[:0], b.plain[at:]...)
-	b.plain = b.plain[:at]
+func (d *decoder) keep(s *slab, at int) (full bool) {
+	d.carry = append(d.carry[:0], s.plain[at:]...)
+	s.plain = s.plain[:at]
 	return true
 }
 
 // skip drops n bytes of the stream, of which some may be unpacked already.
-func (d *decoder) skip(b *Batch, at, n int) error {
-	have := min(n, len(b.plain)-at)
-	b.plain = append(b.plain[:at], b.plain[at+have:]...)
+func (d *decoder) skip(s *slab, at, n int) error {
+	have := min(n, len(s.plain)-at)
+	s.plain = append(s.plain[:at], s.plain[at+have:]...)
 	if m, err := io.CopyN(io.Discard, d.pack, int64(n-have)); err != nil {
 		if errors.Is(err, io.EOF) {
 			return errShort
@@ -260,30 +260,30 @@ func (d *decoder) skip(b *Batch, at, n int) error {
 }
 
 // record delivers one record, or drops it if it is before the wanted offset. body is its beginning if it is longer than MaxRecordBytes.
-func (d *decoder) record(b *Batch, body []byte, length int) (err error) {
-	n := len(b.Records)
-	if n < cap(b.Records) {
-		b.Records = b.Records[:n+1]
+func (d *decoder) record(s *slab, body []byte, length int) (err error) {
+	n := len(s.records)
+	if n < cap(s.records) {
+		s.records = s.records[:n+1]
 	} else {
-		b.Records = append(b.Records, Record{})
+		s.records = append(s.records, Record{})
 	}
-	r := &b.Records[n]
+	r := &s.records[n]
 	if length > MaxRecordBytes {
 		err = parseCut(body[:MaxRecordBytes], length, &d.batch, r)
 	} else {
-		b.headers, err = parseRecord(body, &d.batch, r, b.headers)
+		s.headers, err = parseRecord(body, &d.batch, r, s.headers)
 	}
 	if err == nil && (r.Offset <= d.last || r.Offset > d.batch.last) {
 		err = bad("a record has offset %d after %d, in a batch that ends at %d", r.Offset, d.last, d.batch.last)
 	}
 	if err != nil {
-		b.Records = b.Records[:n]
+		s.records = s.records[:n]
 		return err
 	}
 	d.left--
 	d.last = r.Offset
 	if r.Offset < d.next {
-		b.Records = b.Records[:n]
+		s.records = s.records[:n]
 		return nil
 	}
 	d.next = r.Offset + 1

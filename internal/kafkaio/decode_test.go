@@ -143,19 +143,19 @@ func decodeAll(t testing.TB, set []byte, from int64, maxPlain int) (all []Record
 	d.start(r, r.buf, from)
 	next = from
 	for !d.done() {
-		b := <-m.batches
+		b := <-m.slabs
 		err = d.fill(b)
-		if b.Next < next {
-			t.Fatalf("went back from %d to %d", next, b.Next)
+		if b.next < next {
+			t.Fatalf("went back from %d to %d", next, b.next)
 		}
-		next = b.Next
-		for i := range b.Records {
-			all = append(all, b.Records[i].clone())
+		next = b.next
+		for i := range b.records {
+			all = append(all, b.records[i].clone())
 		}
 		// Memory that is used too early shows.
-		for i := range b.Records {
-			for j := range b.Records[i].Value {
-				b.Records[i].Value[j] = '!'
+		for i := range b.records {
+			for j := range b.records[i].Value {
+				b.records[i].Value[j] = '!'
 			}
 		}
 		b.recycle()
@@ -164,8 +164,8 @@ func decodeAll(t testing.TB, set []byte, from int64, maxPlain int) (all []Record
 		}
 	}
 	r.release()
-	if len(m.responses) != 3 || len(m.batches) != 2 {
-		t.Fatalf("%d of 3 responses and %d of 2 batches came back", len(m.responses), len(m.batches))
+	if len(m.responses) != 3 || len(m.slabs) != 2 {
+		t.Fatalf("%d of 3 responses and %d of 2 slabs came back", len(m.responses), len(m.slabs))
 	}
 	return all, next, err
 }
@@ -208,9 +208,9 @@ func TestDecodeSkipsWhatIsBefore(t *testing.T) {
 		d := decoder{maxPlain: 64 << 10, agreed: anyBase}
 		r := &response{}
 		d.start(r, set, from)
-		var b Batch
-		if err := d.fill(&b); err != nil || !d.done() || b.Next != 13 || len(b.Records) != int(13-from) || b.Records[0].Offset != from {
-			t.Errorf("from %d: %d records, next %d, %v", from, len(b.Records), b.Next, err)
+		var b slab
+		if err := d.fill(&b); err != nil || !d.done() || b.next != 13 || len(b.records) != int(13-from) || b.records[0].Offset != from {
+			t.Errorf("from %d: %d records, next %d, %v", from, len(b.records), b.next, err)
 		}
 	}
 }
@@ -315,11 +315,11 @@ func TestDecodeBoundsTheRecordsOfABatch(t *testing.T) {
 		d.start(r, b.bytes(), 0)
 		sizes := []int{}
 		for !d.done() {
-			one := <-m.batches
+			one := <-m.slabs
 			if err := d.fill(one); err != nil {
 				t.Fatal(err)
 			}
-			sizes = append(sizes, len(one.Records))
+			sizes = append(sizes, len(one.records))
 			one.recycle()
 		}
 		if !slices.Equal(sizes, []int{maxBatchRecords, maxBatchRecords, maxBatchRecords, 17}) || d.next != n {
@@ -525,7 +525,7 @@ func TestDecodeAllocatesNothing(t *testing.T) {
 		n := testing.AllocsPerRun(50, func() {
 			d.start(r, set, 0)
 			for !d.done() {
-				one := <-m.batches
+				one := <-m.slabs
 				if err := d.fill(one); err != nil {
 					t.Fatal(err)
 				}

@@ -227,21 +227,21 @@ func (f *follower) deliver(ctx context.Context, r *response, got fetched) error 
 	d.start(r, got.records, f.next)
 	before := f.next
 	for !d.done() {
-		var b *Batch
+		var s *slab
 		select {
-		case b = <-f.memory.batches:
+		case s = <-f.memory.slabs:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		err := d.fill(b)
-		if b.Next > f.next {
-			f.next, f.corrupt = b.Next, 0
-			b.HighWatermark = max(got.highWatermark, b.Next)
-			if n := len(b.Records); n > 0 {
-				f.last = f.mark(&b.Records[n-1])
+		err := d.fill(s)
+		if s.next > f.next {
+			f.next, f.corrupt = s.next, 0
+			if n := len(s.records); n > 0 {
+				f.last = f.mark(&s.records[n-1])
 				f.client.metrics.records.WithLabelValues(f.plan.topic).Add(float64(n))
 			}
-			b.held.Store(true)
+			b := &Batch{Records: s.records, Next: s.next, HighWatermark: max(got.highWatermark, s.next)}
+			b.memory.Store(s)
 			select {
 			case f.out <- b:
 			case <-ctx.Done():
@@ -249,7 +249,7 @@ func (f *follower) deliver(ctx context.Context, r *response, got fetched) error 
 				return ctx.Err()
 			}
 		} else {
-			b.recycle()
+			s.recycle()
 		}
 		if err != nil && f.next == before {
 			return f.undecodable(err)

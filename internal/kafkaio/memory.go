@@ -65,16 +65,45 @@ func (r *response) read(from net.Conn, n int, patience time.Duration) error {
 	return nil
 }
 
+// slab is the memory of one Batch.
+type slab struct {
+	records  []Record
+	next     int64        // where to continue after records
+	response *response    // what records alias; nil if they alias plain only
+	plain    []byte       // unpacked records
+	headers  []Header     // what records[i].Headers are cut from
+	pool     chan<- *slab // where it goes when it is released
+	keep     int          // larger memory is not reused
+}
+
+// recycle empties a slab and puts it back.
+func (s *slab) recycle() {
+	if s.response != nil {
+		s.response.release()
+		s.response = nil
+	}
+	clear(s.records) // so that memory which is not reused can be collected
+	clear(s.headers)
+	s.records, s.headers, s.plain, s.next = s.records[:0], s.headers[:0], s.plain[:0], 0
+	if cap(s.plain) > s.keep {
+		s.plain = nil
+	}
+	select {
+	case s.pool <- s:
+	default:
+	}
+}
+
 // memory is what one partition may use: FetchDepth Batches, and an answer more than that. It is made once for each Follow.
 type memory struct {
-	batches   chan *Batch
+	slabs     chan *slab
 	responses chan *response
 }
 
 func newMemory(depth, maxBytes int) *memory {
-	m := &memory{batches: make(chan *Batch, depth), responses: make(chan *response, depth+1)}
+	m := &memory{slabs: make(chan *slab, depth), responses: make(chan *response, depth+1)}
 	for range depth {
-		m.batches <- &Batch{pool: m.batches, keep: 2 * maxBytes}
+		m.slabs <- &slab{pool: m.slabs, keep: 2 * maxBytes}
 	}
 	for range depth + 1 {
 		m.responses <- &response{pool: m.responses, keep: 2 * maxBytes}
@@ -87,23 +116,4 @@ func (m *memory) response() *response {
 	r := <-m.responses
 	r.holders.Store(1)
 	return r
-}
-
-// recycle empties a batch and puts it back.
-func (b *Batch) recycle() {
-	if b.response != nil {
-		b.response.release()
-		b.response = nil
-	}
-	clear(b.Records) // so that memory which is not reused can be collected
-	clear(b.headers)
-	b.Records, b.headers, b.plain = b.Records[:0], b.headers[:0], b.plain[:0]
-	if cap(b.plain) > b.keep {
-		b.plain = nil
-	}
-	b.Next, b.HighWatermark = 0, 0
-	select {
-	case b.pool <- b:
-	default:
-	}
 }

@@ -2,7 +2,9 @@ package kafkaio_test
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -102,6 +104,56 @@ func TestFollowDeliversNoMoreThanDepthUnreleased(t *testing.T) {
 			b := <-out
 			delivered.Add(int64(len(b.Records)))
 			b.Release()
+		}
+		cancel()
+		if err := <-failed; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// Releasing a batch twice, or late, must not take the memory of the batch that has it now: its records would be gone while the offset moved on.
+func TestReleasingTwiceHarmsNoOtherBatch(t *testing.T) {
+	testkit.Kafka(t, func(t *testing.T, addr string) {
+		noLeaks(t)
+		topic := testkit.Topic(t, addr, 1)
+		const n = 3000
+		produce(t, addr, numbered(topic, 0, n, 1000))
+		c := newClient(t, addr, func(cfg *kafkaio.Config, _ *kafkaio.Deps) { cfg.FetchMaxBytes, cfg.FetchDepth = 64<<10, 1 })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		out := make(chan *kafkaio.Batch, 100)
+		failed := make(chan error, 1)
+		go func() { failed <- c.Follow(ctx, topic, 0, 0, out) }()
+		receive := func() *kafkaio.Batch {
+			select {
+			case b := <-out:
+				return b
+			case err := <-failed:
+				t.Fatalf("Follow returned %v", err)
+				return nil
+			}
+		}
+		var old []*kafkaio.Batch
+		for next := int64(0); next < n; {
+			b := receive() // with a depth of one it has the memory of all before it
+			for _, o := range old {
+				o.Release()
+			}
+			if len(out) > 0 {
+				t.Fatal("another batch came while one was held")
+			}
+			for i := range b.Records {
+				if r := &b.Records[i]; r.Offset != next || !strings.HasPrefix(string(r.Value), fmt.Sprintf("0/%d ", next)) {
+					t.Fatalf("record %d is %d, %.20q", next, r.Offset, r.Value)
+				}
+				next++
+			}
+			if b.Next != next {
+				t.Fatalf("the batch ends at %d and says %d", next, b.Next)
+			}
+			b.Release()
+			old = append(old, b)
 		}
 		cancel()
 		if err := <-failed; err != nil {

@@ -13,20 +13,20 @@ import (
 func baseOffset(records []byte) int64 { return int64(binary.BigEndian.Uint64(records)) }
 
 // firstRecord decodes the record at an offset, or the first one after it, from the beginning of an answer. It is nil if the
-// answer's first batches have none. The record aliases the answer or b.
-func firstRecord(d *decoder, b *Batch, r *response, got fetched, offset int64) (*Record, error) {
+// answer's first batches have none. The record aliases the answer or s.
+func firstRecord(d *decoder, s *slab, r *response, got fetched, offset int64) (*Record, error) {
 	if len(got.records) == 0 {
 		return nil, nil
 	}
 	d.agreed = anyBase
 	d.start(r, got.records, offset)
-	if err := d.fill(b); err != nil && len(b.Records) == 0 {
+	if err := d.fill(s); err != nil && len(s.records) == 0 {
 		return nil, err
 	}
-	if len(b.Records) == 0 {
+	if len(s.records) == 0 {
 		return nil, nil
 	}
-	return &b.Records[0], nil
+	return &s.records[0], nil
 }
 
 // confirm reads the record that was delivered last once more. If another one is in its place, the log is not the one that was read.
@@ -52,10 +52,10 @@ func (f *follower) confirm(ctx context.Context) error {
 	if err := f.check(ctx, got, f.last.offset); err != nil {
 		return err
 	}
-	var b Batch
-	defer b.recycle()
+	var s slab
+	defer s.recycle()
 	agreed := f.decoder.agreed
-	found, err := firstRecord(&f.decoder, &b, r, got, f.last.offset)
+	found, err := firstRecord(&f.decoder, &s, r, got, f.last.offset)
 	f.decoder.agreed = agreed
 	switch {
 	case err != nil:
@@ -111,8 +111,8 @@ func (c *Client) recordAt(ctx context.Context, topic string, partition int, offs
 		return Record{}, false, kafka.Error(got.code)
 	}
 	d := decoder{maxPlain: firstPlainBytes, agreed: noBase}
-	var b Batch
-	found, err := firstRecord(&d, &b, r, got, offset)
+	var s slab
+	found, err := firstRecord(&d, &s, r, got, offset)
 	if err != nil || found == nil || found.Offset != offset {
 		return Record{}, false, err
 	}

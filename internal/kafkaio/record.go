@@ -31,19 +31,16 @@ type Batch struct {
 	Next          int64    // where to continue after this batch
 	HighWatermark int64    // the offset after the last record that consumers may read; minus Next it is the lag
 
-	response *response     // what Records alias; nil if they alias plain only
-	plain    []byte        // unpacked records
-	headers  []Header      // what Records[i].Headers are cut from
-	pool     chan<- *Batch // where Release puts it
-	keep     int           // larger memory is not reused
-	held     atomic.Bool   // delivered and not yet released
+	// memory is nil once it was given back. It is reused for later batches and the Batch itself never is, so whoever
+	// releases twice, or late, cannot take the records of another batch away.
+	memory atomic.Pointer[slab]
 }
 
 // Release gives the batch's memory back: its records must not be used any more. Releasing twice is harmless.
 // A batch that is never released stops its partition once FetchDepth of them are out.
 func (b *Batch) Release() {
-	if !b.held.CompareAndSwap(true, false) {
-		return
+	if s := b.memory.Swap(nil); s != nil {
+		b.Records = nil
+		s.recycle()
 	}
-	b.recycle()
 }
