@@ -46,6 +46,7 @@ type Emitter struct {
 	producerID string
 	kafka      *producer
 	spool      *spool // nil without SpoolDir
+	ages       *ageWatch
 
 	wake   chan struct{} // has a token when the sender has something to look at
 	kick   chan struct{} // has a token when somebody waits for a sync
@@ -90,7 +91,8 @@ type waiter struct {
 }
 
 // NewEmitter checks the configuration, opens the spool, and starts sending what
-// an earlier process left there. Kafka need not be there. Close ends it.
+// an earlier process left there; a file of the spool that cannot be read is set
+// aside and counted. Kafka need not be there. Close ends it.
 func NewEmitter(cfg EmitterConfig, deps EmitterDeps) (*Emitter, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -105,6 +107,7 @@ func NewEmitter(cfg EmitterConfig, deps EmitterDeps) (*Emitter, error) {
 	}
 	e := &Emitter{
 		cfg: cfg, deps: deps, log: log, kafka: producer,
+		ages:       newAgeWatch(cfg.SpoolMaxAge, log),
 		producerID: NewUUID(time.Now()).String(),
 		wake:       make(chan struct{}, 1),
 		kick:       make(chan struct{}, 1),
@@ -284,7 +287,7 @@ func (e *Emitter) accept(d *draft, done chan error) (ticket uint64, room <-chan 
 	value := append(d.spaceForAll[:0], d.head...)
 	value = strconv.AppendUint(value, e.accepted, 10)
 	value = append(value, d.tail...)
-	it := item{e.accepted + 1, d.now, spoolRecord{timeMillis: d.now.UnixMilli(), key: d.key, value: value}}
+	it := item{e.accepted + 1, d.now, spoolRecord{timeMillis: e.ages.stamp(d.now), key: d.key, value: value}}
 
 	if err := e.place(it); err != nil {
 		full := errors.Is(err, ErrQueueFull) || errors.Is(err, ErrSpoolFull)

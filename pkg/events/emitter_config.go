@@ -73,8 +73,12 @@ type EmitterConfig struct {
 	SpoolOldKeys [][]byte
 	// SpoolMaxBytes bounds the spool's files. At least four times QueueBytes.
 	SpoolMaxBytes int64
-	// SpoolMaxAge is how long an event may wait in the spool, by the system's
-	// clock; then it is given up, counted, and passed to OnDrop.
+	// SpoolMaxAge is how long an event may wait in the spool; then it is given up,
+	// counted, and passed to OnDrop. Within the process that accepted it the
+	// monotonic clock decides. What an earlier process left is judged by the
+	// system's clock, once that has not jumped for an hour (or SpoolMaxAge, if
+	// that is less), and given up at the latest when this process has run for
+	// SpoolMaxAge.
 	SpoolMaxAge time.Duration
 	// SpoolAfter is how long an event waits in memory for Kafka's acknowledgement
 	// before it goes to the spool.

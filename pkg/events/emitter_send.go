@@ -179,8 +179,8 @@ func (e *Emitter) hasStopped() bool {
 // dropOld gives those items of a window up that waited in the spool for too
 // long, and returns the others.
 func (e *Emitter) dropOld(w *window, items []item) []item {
-	oldest := time.Now().Add(-e.cfg.SpoolMaxAge).UnixMilli()
-	tooOld := func(it item) bool { return it.timeMillis < oldest }
+	now := e.ages.look()
+	tooOld := func(it item) bool { return e.ages.expired(&it.spoolRecord, now) }
 
 	e.mu.Lock()
 	if !(w.fromSpool || w.spilled) || !slices.ContainsFunc(items, tooOld) {

@@ -16,7 +16,7 @@ type Stats struct {
 	Acked     uint64 // acknowledged by Kafka
 	Rejected  uint64 // given up: Kafka refuses them for good
 	Expired   uint64 // given up: older than SpoolMaxAge
-	Lost      uint64 // in the spool, but damaged there
+	Lost      uint64 // in the spool, but damaged or unreadable there
 	Spooled   uint64 // went through the spool
 	Retries   uint64 // sends after which something was left to be sent again
 
@@ -26,6 +26,7 @@ type Stats struct {
 	InSpool       int64  // events
 	SpoolBytes    int64  // of files
 	SpoolCutBytes uint64 // torn tails cut off at the start
+	SpoolDamaged  uint64 // segments found damaged or unreadable, kept as .damaged
 }
 
 // Stats returns a snapshot.
@@ -38,8 +39,8 @@ func (e *Emitter) Stats() Stats {
 	s.QueueBytes = e.queueBytes
 	if e.spool != nil {
 		s.InSpool, s.SpoolBytes = e.spool.pending()
-		cut, lost := e.spool.losses()
-		s.SpoolCutBytes, s.Lost = uint64(cut), uint64(lost)
+		losses := e.spool.lossesSoFar()
+		s.SpoolCutBytes, s.Lost, s.SpoolDamaged = uint64(losses.cutBytes), uint64(losses.lost), uint64(losses.damaged)
 	}
 	return s
 }
@@ -70,6 +71,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	counter("agentaudit_emitter_retries_total", "Sends after which something was left to be sent again.", s.Retries)
 	counter("agentaudit_emitter_spool_cut_bytes_total", "Bytes of torn tails cut off the spool at the start.", s.SpoolCutBytes)
+	counter("agentaudit_emitter_spool_damaged_segments_total",
+		"Files of the spool found damaged or unreadable and kept as .damaged.", s.SpoolDamaged)
 	gauge("agentaudit_emitter_memory_events", "Events in memory, waiting or on their way.", float64(s.InMemory))
 	gauge("agentaudit_emitter_queue_bytes", "Bytes in the queue in memory.", float64(s.QueueBytes))
 	gauge("agentaudit_emitter_spool_events", "Events in the spool on disk.", float64(s.InSpool))

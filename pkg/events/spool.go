@@ -1,14 +1,11 @@
 package events
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -54,9 +51,8 @@ type spool struct {
 	nextID   uint64
 	bytes    int64 // sizes of all segments, as the limit counts them
 	records  int64 // not committed
-	cutBytes int64 // torn tails, cut when the spool was opened
-	lost     int64 // records that could be read no more
-	dirDirty bool  // a segment was made since the directory was synced
+	losses   spoolLosses
+	dirDirty bool // a segment was made since the directory was synced
 	closed   bool
 }
 
@@ -64,8 +60,14 @@ type spool struct {
 type segment struct {
 	id      uint64
 	path    string
-	size    int64 // whole frames only: what lies beyond is not read
-	records uint64
+	size    int64  // whole frames only: what lies beyond is not read
+	records uint64 // those included whose frames turned out damaged
+
+	// inherited is set for a segment of an earlier process: written last at
+	// writtenMillis by the file system, with a frame of lastMillis at its end.
+	inherited                 bool
+	writtenMillis, lastMillis int64
+	damaged                   bool // moved aside in place of being removed
 
 	file   *os.File     // set as long as there is something to write or sync
 	cipher *frameCipher // set as long as the segment may be appended to
@@ -82,6 +84,13 @@ func (seg *segment) closeIfDone() {
 	}
 }
 
+// spoolLosses is what did not survive on disk, since the spool was opened.
+type spoolLosses struct {
+	cutBytes int64 // torn tails, cut when the spool was opened
+	lost     int64 // records that could be read no more
+	damaged  int64 // segments found damaged, or not readable at all
+}
+
 // place is a record's place in the spool.
 type place struct {
 	segment uint64 // id
@@ -89,9 +98,9 @@ type place struct {
 	index   uint64 // of its frame: the nonce
 }
 
-// openSpool takes the directory for this process, cuts a torn tail and finds
-// where reading stopped. It returns ErrSpoolLocked, ErrSpoolKey or an error of
-// the file system.
+// openSpool takes the directory for this process, cuts a torn tail, sets aside
+// what cannot be read and finds where reading stopped. It returns
+// ErrSpoolLocked, ErrSpoolKey or an error of the file system.
 func openSpool(dir string, maxBytes int64, keys [][]byte, log *slog.Logger) (*spool, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the spool: %w", err)
@@ -112,136 +121,6 @@ func openSpool(dir string, maxBytes int64, keys [][]byte, log *slog.Logger) (*sp
 		return nil, err
 	}
 	return s, nil
-}
-
-// load reads what an earlier process left.
-func (s *spool) load() error {
-	names, err := os.ReadDir(s.dir)
-	if err != nil {
-		return fmt.Errorf("read the spool: %w", err)
-	}
-	for _, entry := range names {
-		id, ok := segmentID(entry.Name())
-		if !ok {
-			continue
-		}
-		s.segments = append(s.segments, &segment{id: id, path: filepath.Join(s.dir, entry.Name())})
-		s.nextID = max(s.nextID, id)
-	}
-	slices.SortFunc(s.segments, func(a, b *segment) int { return cmp.Compare(a.id, b.id) })
-	position, at, err := openPosition(filepath.Join(s.dir, spoolPositionName))
-	if err != nil {
-		return err
-	}
-	s.position = position
-	// Beyond the position's segment too, even if that is gone: a new segment of
-	// its id would be read from the middle.
-	s.nextID = max(s.nextID, at.segment) + 1
-
-	kept := s.segments[:0]
-	for i, seg := range s.segments {
-		if seg.id < at.segment {
-			// Drained before the process ended, not yet deleted.
-			if err := os.Remove(seg.path); err != nil {
-				return fmt.Errorf("remove a drained segment: %w", err)
-			}
-			continue
-		}
-		atFound, err := s.scan(seg, at, i == len(s.segments)-1)
-		if err != nil {
-			return err
-		}
-		if seg.records == 0 {
-			if err := os.Remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be set aside
-				return fmt.Errorf("remove an empty segment: %w", err)
-			}
-			continue
-		}
-		if atFound {
-			s.front = at
-			s.records -= int64(at.index)
-		}
-		s.bytes += seg.size
-		s.records += int64(seg.records)
-		kept = append(kept, seg)
-	}
-	s.segments = kept
-	if s.front.segment == 0 && len(kept) > 0 {
-		s.front = beginning(kept[0])
-	}
-	return nil
-}
-
-// scan measures the whole frames of a segment and cuts the rest off if it is
-// the newest: that is where a killed process stopped writing. It says whether
-// the place at is the beginning of one of its frames (or its end).
-func (s *spool) scan(seg *segment, at place, newest bool) (found bool, err error) {
-	f, err := os.OpenFile(seg.path, os.O_RDWR, 0)
-	if err != nil {
-		return false, fmt.Errorf("open a spool segment: %w", err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
-	if err != nil {
-		return false, fmt.Errorf("measure %s: %w", seg.path, err)
-	}
-
-	head := make([]byte, segmentHeader)
-	n, _ := f.ReadAt(head, 0)
-	_, err = openSegmentHeader(head[:n], s.keys)
-	switch {
-	case errors.Is(err, errSegmentKey):
-		return false, fmt.Errorf("%s: %w", s.dir, ErrSpoolKey)
-	case errors.Is(err, errSegmentVersion):
-		return false, fmt.Errorf("%s: %w", seg.path, err)
-	case errors.Is(err, errFrameShort):
-		// Killed while making it: a segment without its header holds nothing.
-		s.reportCut(seg, info.Size())
-		return false, nil
-	case err != nil:
-		// Not readable without its salt. It is left to people, out of the way.
-		s.cutBytes += info.Size()
-		aside := seg.path + damagedSuffix
-		s.log.Error("spool segment has no readable header, it is set aside", "segment", aside, "bytes", info.Size())
-		if err := os.Rename(seg.path, aside); err != nil {
-			return false, fmt.Errorf("set a damaged segment aside: %w", err)
-		}
-		return false, nil
-	}
-	seg.size = int64(segmentHeader)
-	frames := frameScanner{file: f, offset: seg.size, end: info.Size()}
-	for {
-		if at.segment == seg.id && at.offset == seg.size && at.index == seg.records {
-			found = true
-		}
-		frame, err := frames.next()
-		if err != nil {
-			if !errors.Is(err, errFrameShort) && !errors.Is(err, errFrameBad) {
-				return false, fmt.Errorf("read %s: %w", seg.path, err)
-			}
-			break
-		}
-		seg.size += int64(len(frame))
-		seg.records++
-	}
-	if torn := info.Size() - seg.size; torn > 0 {
-		s.reportCut(seg, torn)
-		if newest {
-			if err := f.Truncate(seg.size); err != nil {
-				return false, fmt.Errorf("cut the torn tail of %s: %w", seg.path, err)
-			}
-		}
-	}
-	return found, nil
-}
-
-func (s *spool) reportCut(seg *segment, bytes int64) {
-	if bytes == 0 {
-		return
-	}
-	s.cutBytes += bytes
-	s.log.Warn("spool segment ends in the middle of a record, which is cut",
-		"segment", seg.path, "bytes", bytes)
 }
 
 // append adds all records, or none: ErrSpoolFull if they do not fit, else an

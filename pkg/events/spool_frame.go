@@ -53,8 +53,13 @@ var (
 // spoolRecord is one event as it waits: its Kafka key, its value, and when it
 // was accepted.
 type spoolRecord struct {
-	timeMillis int64
+	timeMillis int64 // on the steady time line of the process that accepted it, see ageWatch.stamp
 	key, value []byte
+
+	// inherited is set for a record of an earlier process, whose time line means
+	// nothing here: it was accepted at wallMillis by the file system's clock.
+	inherited  bool
+	wallMillis int64
 }
 
 // frameBytes is the size of r on disk.
@@ -167,6 +172,16 @@ func (c *frameCipher) openFrame(frame []byte, index uint64) (spoolRecord, error)
 	}
 	end := n + int(keyLen)
 	return spoolRecord{timeMillis: frameTime(frame), key: plain[n:end:end], value: plain[end:]}, nil
+}
+
+// opens says whether frame was made for the place index.
+func (c *frameCipher) opens(frame []byte, index uint64) bool {
+	nonce := frameNonce(index)
+	plain, err := c.aead.Open(c.plain[:0], nonce[:], frame[frameHeader:], frame[8:frameHeader])
+	if err == nil {
+		c.plain = plain
+	}
+	return err == nil
 }
 
 // checkFrame returns the length of the whole frame at the beginning of b:

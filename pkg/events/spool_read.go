@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 )
 
@@ -14,12 +15,15 @@ type spoolReader struct {
 	file   *os.File // of segment at.segment; nil before its first record
 	cipher *frameCipher
 	frames frameScanner
+
+	failures int // in a row, to read at this place
 }
 
 // read returns the next records in order, at most maxRecords of them and, but
 // for one large record, at most maxBytes of keys and values; none when nothing
 // is left. Records that turn out damaged are counted as lost, logged and
-// skipped, with the rest of their segment.
+// skipped. An error is worth another try: a segment that stays unreadable is
+// set aside after readTries of them.
 func (s *spool) read(maxRecords, maxBytes int) ([]spoolRecord, error) {
 	r := &s.reader
 	var records []spoolRecord
@@ -34,8 +38,17 @@ func (s *spool) read(maxRecords, maxBytes int) ([]spoolRecord, error) {
 			continue
 		}
 		if err != nil {
+			r.close()
+			if !outOfResources(err) {
+				r.failures++
+			}
+			if r.failures >= readTries {
+				s.setAside(&seg, r, err)
+				continue
+			}
 			return records, fmt.Errorf("read %s: %w", seg.path, err)
 		}
+		r.failures = 0
 		records = append(records, rec)
 		bytes += len(rec.key) + len(rec.value)
 	}
@@ -70,6 +83,7 @@ func (s *spool) segmentAt(r *spoolReader) (segment, bool) {
 func (r *spoolReader) move(to place) {
 	r.close()
 	r.at = to
+	r.failures = 0
 }
 
 func (r *spoolReader) close() {
@@ -95,6 +109,12 @@ func (r *spoolReader) next(seg *segment, keys [][]byte) (spoolRecord, error) {
 	if err != nil {
 		return spoolRecord{}, err
 	}
+	if seg.inherited {
+		// The frames' distances are those of a clock that does not jump; the time
+		// of the last write ties them to the wall.
+		rec.inherited = true
+		rec.wallMillis = seg.writtenMillis - max(0, seg.lastMillis-rec.timeMillis)
+	}
 	r.at.offset += int64(len(frame))
 	r.at.index++
 	return rec, nil
@@ -117,19 +137,6 @@ func (r *spoolReader) open(seg *segment, keys [][]byte) error {
 	r.file, r.cipher = f, cipher
 	r.frames = frameScanner{file: f, offset: r.at.offset, buf: r.frames.buf[:0]}
 	return nil
-}
-
-// skipDamaged gives up what is left of a segment.
-func (s *spool) skipDamaged(seg *segment, r *spoolReader) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	lost := int64(seg.records - r.at.index)
-	s.lost += lost
-	s.records -= lost
-	s.log.Error("spool segment is damaged; its remaining events are lost",
-		"segment", seg.path, "offset", r.at.offset, "events", lost)
-	r.close()
-	r.at.offset, r.at.index = seg.size, seg.records
 }
 
 // commit gives up the n records that were read last, all of them: Kafka has
@@ -155,7 +162,11 @@ func (s *spool) commit(n int) error {
 		s.bytes -= seg.size
 		seg.cipher, seg.dirty = nil, false
 		seg.closeIfDone()
-		if err := os.Remove(seg.path); err != nil {
+		if seg.damaged {
+			s.moveAside(seg.path)
+			continue
+		}
+		if err := os.Remove(seg.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = errors.Join(errs, fmt.Errorf("remove a drained segment: %w", err))
 		}
 	}
@@ -185,16 +196,15 @@ const scanBytes = 256 << 10
 // is not whole, errFrameBad, or an error of the file.
 func (f *frameScanner) next() ([]byte, error) {
 	size, err := checkFrame(f.buf)
-	if errors.Is(err, errFrameShort) {
-		if err := f.fill(max(size, scanBytes)); err != nil {
-			return nil, err
-		}
+	for want := max(size, scanBytes); errors.Is(err, errFrameShort); want = size {
+		have := len(f.buf)
+		fillErr := f.fill(want)
 		size, err = checkFrame(f.buf)
-		if errors.Is(err, errFrameShort) && size > len(f.buf) {
-			if err := f.fill(size); err != nil {
-				return nil, err
-			}
-			size, err = checkFrame(f.buf)
+		if errors.Is(err, errFrameShort) && fillErr != nil {
+			return nil, fillErr // what was read before it is not held back
+		}
+		if len(f.buf) == have {
+			break // no more
 		}
 	}
 	if err != nil {

@@ -95,10 +95,9 @@ func (s *spool) pending() (records, bytes int64) {
 	return s.records, s.bytes
 }
 
-// losses returns the bytes that were cut off torn segments and the records that
-// could be read no more.
-func (s *spool) losses() (cutBytes, lost int64) {
+// lossesSoFar returns what was lost on disk.
+func (s *spool) lossesSoFar() spoolLosses {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.cutBytes, s.lost
+	return s.losses
 }
