@@ -14,7 +14,7 @@ type Ingest struct {
 	Fields   IngestFields   `yaml:"fields"`
 	Subjects IngestSubjects `yaml:"subjects"`
 	Rejected IngestRejected `yaml:"rejected"`
-	// MemoryLimit is what the Go heap is kept below (a soft limit): the process needs about a tenth
+	// MemoryLimit is what the Go heap is kept below (a soft limit): the process needs up to a quarter
 	// more. Raise it with subjects.max_cached, at 212 bytes each, and with the batches in memory.
 	// 0: nine tenths of the container's limit, if it has one. 128MiB to 1TiB.
 	MemoryLimit ByteSize `yaml:"memory_limit"`
@@ -74,7 +74,7 @@ func defaultIngest() Ingest {
 		Subjects: IngestSubjects{MaxCached: 1_000_000},
 		Rejected: IngestRejected{KeepDays: 30},
 		// A million subjects with the default batches, in a process of 512 MB.
-		MemoryLimit: 420 << 20,
+		MemoryLimit: 380 << 20,
 	}
 }
 
