@@ -3,6 +3,7 @@ module github.com/agentaudit/agentaudit
 go 1.26.0
 
 require (
+	filippo.io/torchwood v0.9.0
 	github.com/ClickHouse/ch-go v0.74.0
 	github.com/ClickHouse/clickhouse-go/v2 v2.50.0
 	github.com/alecthomas/kong v1.17.0

@@ -1,0 +1,121 @@
+package chain
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"filippo.io/torchwood"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+)
+
+// MaxProofBytes bounds a proof that is read: an entry in base64, 63 hashes and a checkpoint.
+const MaxProofBytes = 256 << 10
+
+// proofHeader is the first line of a proof (C2SP tlog-proof).
+const proofHeader = "c2sp.org/tlog-proof@v1\n"
+
+// Proof is what shows, with nothing but a key of its deployment, that an entry stands in a log: a C2SP tlog-proof whose extra data is the entry.
+type Proof struct {
+	Entry      []byte // as it was hashed
+	Header     Header // of the entry
+	Checkpoint Checkpoint
+	Signatures []note.Signature // of known keys, below the checkpoint
+}
+
+// Inclusion returns the hashes that lead from the entry at seq to the root of a tree of size leaves (RFC 6962, 2.1.1). tiles reads the log's tiles; what
+// it reads is checked against the root.
+func Inclusion(size uint64, root Hash, seq uint64, tiles tlog.TileReader) (tlog.RecordProof, error) {
+	if size > 1<<63-1 || seq >= size {
+		return nil, fmt.Errorf("entry %d is not among the %d of the checkpoint", seq, size)
+	}
+	tree := tlog.Tree{N: int64(size), Hash: tlog.Hash(root)}
+	return tlog.ProveRecord(tree.N, int64(seq), tlog.TileHashReader(tree, tiles))
+}
+
+// FormatProof writes the proof that entry stands at seq of the log that the signed checkpoint vouches for.
+func FormatProof(seq uint64, entry []byte, inclusion tlog.RecordProof, signed []byte) []byte {
+	return torchwood.FormatProofWithExtraData(int64(seq), entry, inclusion, signed)
+}
+
+// OpenProof checks a proof from the entry to the signature. It is wrong for any of: bytes that are not a proof, a checkpoint without a signature of a known
+// key of its deployment (ErrNotSigned), an entry that is not in the tree, one that says that it stands elsewhere or in another log. The error says which.
+func OpenProof(proof []byte, known note.Verifiers) (*Proof, error) {
+	if len(proof) > MaxProofBytes {
+		return nil, fmt.Errorf("proof of %d bytes: at most %d are read", len(proof), MaxProofBytes)
+	}
+	entry, err := torchwood.ProofExtraData(proof)
+	if err != nil {
+		return nil, errors.New("not a proof of an entry: " + err.Error())
+	}
+	if err := torchwood.VerifyProof(proofPolicy{known}, tlog.Hash(LeafHash(entry)), proof); err != nil {
+		var other *torchwood.VerifyRecordError
+		var unsigned *note.UnverifiedNoteError
+		switch {
+		case errors.As(err, &other):
+			return nil, errors.New("the entry is not at this place of the checkpoint's tree: entry, proof or checkpoint was changed")
+		case errors.As(err, &unsigned):
+			return nil, ErrNotSigned
+		}
+		return nil, errors.New("not a proof of an entry: " + err.Error())
+	}
+	_, signed, found := bytes.Cut(proof, []byte("\n\n"))
+	if !found {
+		return nil, errors.New("not a proof of an entry: there is no checkpoint")
+	}
+	p := &Proof{Entry: entry}
+	if p.Checkpoint, p.Signatures, err = OpenCheckpoint(signed, known); err != nil {
+		return nil, err
+	}
+	if _, err := ParseHeader(entry, &p.Header); err != nil {
+		return nil, fmt.Errorf("the entry is in the log, but it is none of agentaudit's: %w", err)
+	}
+	// The tree says only that these bytes are leaf number seq of the origin. The entry must say the same.
+	if p.Header.Log != p.Checkpoint.Log {
+		return nil, errors.New("the entry belongs to another log than the checkpoint")
+	}
+	index, err := proofIndex(proof)
+	if err != nil || index != p.Header.Seq {
+		return nil, errors.New("the entry stands at another seq than it says")
+	}
+	return p, nil
+}
+
+// proofIndex reads the index line of a proof that torchwood has accepted.
+func proofIndex(proof []byte) (uint64, error) {
+	_, rest, _ := bytes.Cut(proof, []byte("\nindex "))
+	line, _, _ := bytes.Cut(rest, []byte("\n"))
+	return strconv.ParseUint(string(line), 10, 63)
+}
+
+// SplitProofs parts proofs that stand behind each other in one file.
+func SplitProofs(file []byte) ([][]byte, error) {
+	if !bytes.HasPrefix(file, []byte(proofHeader)) {
+		return nil, errors.New("not a proof: it does not begin with c2sp.org/tlog-proof@v1")
+	}
+	var proofs [][]byte
+	for len(file) > 0 {
+		next := bytes.Index(file[len(proofHeader):], []byte("\n"+proofHeader))
+		if next < 0 {
+			return append(proofs, file), nil
+		}
+		end := len(proofHeader) + next + 1
+		proofs = append(proofs, file[:end])
+		file = file[end:]
+	}
+	return proofs, nil
+}
+
+// proofPolicy is what torchwood asks for keys and for its opinion.
+type proofPolicy struct{ note.Verifiers }
+
+// Check wants a signature of the deployment that the origin names.
+func (proofPolicy) Check(origin string, signatures []note.Signature) error {
+	deployment, _, ok := cutOrigin(origin)
+	if !ok {
+		return errors.New("no origin of agentaudit")
+	}
+	return signedBy(deployment, signatures)
+}
