@@ -280,7 +280,7 @@ func (f *fence) checkTokens(ctx context.Context) error {
 			"insert_deduplication_token": under,
 		})
 		body := newBlockBody([][]byte{[]byte(row)})
-		if err := f.at.insert(ctx, p, body); err != nil {
+		if err := f.at.insert(ctx, p, body, body.size); err != nil {
 			var e *Exception
 			if errors.As(err, &e) && (e.Code == codeUnknownTable || e.Code == codeUnknownDatabase) {
 				f.problem("table %s.fence does not exist: let a process with the right to create it migrate", f.store.cfg.Database)

@@ -109,11 +109,16 @@ func (n migrationNames) OnCluster() string {
 }
 
 // Engine returns the engine of a table.
-func (n migrationNames) Engine(table string) string {
+func (n migrationNames) Engine(table string) string { return n.engine("MergeTree", table) }
+
+// Replacing returns the engine of a table whose rows of one key are equal, so that one is enough.
+func (n migrationNames) Replacing(table string) string { return n.engine("ReplacingMergeTree", table) }
+
+func (n migrationNames) engine(kind, table string) string {
 	if n.cluster == "" {
-		return "MergeTree"
+		return kind
 	}
-	return "ReplicatedMergeTree('" + n.path + "/" + n.Database + "/" + table + "', '{replica}')"
+	return "Replicated" + kind + "('" + n.path + "/" + n.Database + "/" + table + "', '{replica}')"
 }
 
 // templates is a file system whose files are filled in when they are opened.

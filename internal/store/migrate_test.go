@@ -17,7 +17,7 @@ func TestMigrateAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if got := count(t, s, "SELECT groupArray(version) FROM (SELECT version FROM migrations ORDER BY version)"); got != "[0,1,2]" {
+	if got := count(t, s, "SELECT groupArray(version) FROM (SELECT version FROM migrations ORDER BY version)"); got != "[0,1,2,3]" {
 		t.Errorf("versions %s", got)
 	}
 	if err := s.AssertFence(context.Background()); err != nil {
@@ -42,7 +42,7 @@ func TestMigrateAtOnce(t *testing.T) {
 	if err := s.AssertFence(context.Background()); err != nil {
 		t.Error(err)
 	}
-	if got := count(t, s, "SELECT groupArray(version) FROM (SELECT DISTINCT version FROM migrations ORDER BY version)"); got != "[0,1,2]" {
+	if got := count(t, s, "SELECT groupArray(version) FROM (SELECT DISTINCT version FROM migrations ORDER BY version)"); got != "[0,1,2,3]" {
 		t.Errorf("versions %s", got)
 	}
 }
@@ -75,7 +75,8 @@ func TestMigrationsOfCluster(t *testing.T) {
 			if !strings.Contains(first, "ON CLUSTER 'prod'") || !strings.Contains(first, "IF NOT EXISTS "+s.cfg.Database+".") {
 				t.Errorf("%s: %s", path, first)
 			}
-			if strings.HasPrefix(first, "CREATE TABLE") && !strings.Contains(statement, "ENGINE = ReplicatedMergeTree('/clickhouse/tables/{shard}/"+s.cfg.Database+"/") {
+			if strings.HasPrefix(first, "CREATE TABLE") && (!strings.Contains(statement, "MergeTree('/clickhouse/tables/{shard}/"+s.cfg.Database+"/") ||
+				!strings.Contains(statement, "ENGINE = Replicated")) {
 				t.Errorf("%s: not replicated: %s", path, first)
 			}
 			literal := "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(statement) + "'"

@@ -66,7 +66,7 @@ func TestInsertErrors(t *testing.T) {
 		t.Helper()
 		status, code, body = answerStatus, answerCode, answerBody
 		ctx := context.Background()
-		err := at.insertError(ctx, at.server.insert(ctx, params{}, newBlockBody([][]byte{[]byte("rows")})))
+		err := at.insertError(ctx, at.server.insert(ctx, params{}, strings.NewReader("rows"), 4))
 		for _, sentinel := range sentinels {
 			if errors.Is(err, sentinel) != errors.Is(want, sentinel) {
 				t.Errorf("status %d, code %q, %q: %v", status, code, body, err)

@@ -15,7 +15,8 @@ import (
 // Store reads and extends the tables of one ClickHouse database. It is safe for concurrent use.
 type Store struct {
 	cfg        Config
-	events     string // the table's name as it stands in SQL
+	events     string // the tables' names as they stand in SQL
+	tiles      string
 	transport  *http.Transport
 	servers    []*server
 	nextServer atomic.Uint32 // where openSession begins
@@ -30,7 +31,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, events: cfg.Database + ".events", transport: transport}
+	s := &Store{cfg: cfg, events: cfg.Database + ".events", tiles: cfg.Database + ".tiles", transport: transport}
 	client := &http.Client{Transport: transport, CheckRedirect: noRedirect}
 	for _, address := range cfg.Addresses {
 		base, err := url.Parse(address)

@@ -83,7 +83,7 @@ func (w *Writer) Insert(ctx context.Context, token string, b *Block) error {
 	body := newBlockBody(wire)
 	// net/http may go on reading a body after it has returned an error.
 	defer body.abandon()
-	if err := w.session.insertError(ctx, w.session.server.insert(ctx, p, body)); err != nil {
+	if err := w.session.insertError(ctx, w.session.server.insert(ctx, p, body, body.size)); err != nil {
 		return err
 	}
 	// Unless the token was used before. Then the stored head is another one, and is read.
@@ -133,8 +133,8 @@ func (s *Store) insertComment(log string) string {
 }
 
 // insert posts one block and reads the answer to its end.
-func (s *server) insert(ctx context.Context, p params, body *blockBody) error {
-	resp, err := s.do(ctx, p, body, body.size)
+func (s *server) insert(ctx context.Context, p params, body io.Reader, sizeBytes int64) error {
+	resp, err := s.do(ctx, p, body, sizeBytes)
 	if err != nil {
 		return err
 	}

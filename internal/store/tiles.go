@@ -1,0 +1,180 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strconv"
+
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// StoredTile is a full tile as it stands in the store: its hashes may be any bytes there.
+type StoredTile struct {
+	Level  int
+	Index  uint64
+	Hashes []byte
+	Root   chain.Hash
+}
+
+// StageTiles stores full tiles of a log. Storing one again is no harm, so a call whose outcome is unknown can be repeated.
+func (s *Store) StageTiles(ctx context.Context, log string, tiles []StoredTile) error {
+	if len(tiles) == 0 {
+		return nil
+	}
+	name := new(proto.ColStr).LowCardinality()
+	var (
+		level  proto.ColUInt8
+		index  proto.ColUInt64
+		hashes proto.ColStr
+		root   proto.ColFixedStr32
+	)
+	for i := range tiles {
+		name.Append(log)
+		level.Append(uint8(tiles[i].Level))
+		index.Append(tiles[i].Index)
+		hashes.AppendBytes(tiles[i].Hashes)
+		root.Append(tiles[i].Root)
+	}
+	block := proto.Block{Columns: 5, Rows: len(tiles)}
+	var wire proto.Buffer
+	err := block.EncodeRawBlock(&wire, nativeRevision, proto.Input{
+		{Name: "log", Data: name}, {Name: "level", Data: &level}, {Name: "tile", Data: &index}, {Name: "hashes", Data: &hashes}, {Name: "root", Data: &root},
+	})
+	if err != nil {
+		return fmt.Errorf("store tiles of %s: %w", log, err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.InsertTimeout)
+	defer cancel()
+	p := s.insertParams().with(params{"query": "INSERT INTO " + s.tiles + " (log, level, tile, hashes, root) FORMAT Native"})
+	err = s.read(ctx, func(at *server) error { return at.insert(ctx, p, bytes.NewReader(wire.Buf), int64(len(wire.Buf))) })
+	if err != nil {
+		return fmt.Errorf("store tiles of %s: %w", log, err)
+	}
+	return nil
+}
+
+// Tiles returns the full tiles of one level from an index on, ordered, at most limit of them. Different tiles at one place show.
+func (s *Store) Tiles(ctx context.Context, log string, level int, from uint64, limit int) ([]StoredTile, error) {
+	sql := "SELECT DISTINCT tile, hashes, root FROM " + s.tiles +
+		" WHERE log = {log:String} AND level = {level:UInt8} AND tile >= {from:UInt64} ORDER BY tile LIMIT {limit:UInt32} FORMAT Native"
+	tiles, err := s.storedTiles(ctx, sql, level, params{
+		"param_log": paramText(log), "param_level": strconv.Itoa(level), "param_from": strconv.FormatUint(from, 10), "param_limit": strconv.Itoa(limit),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read tiles of %s: %w", log, err)
+	}
+	return tiles, nil
+}
+
+func (s *Store) storedTiles(ctx context.Context, sql string, level int, p params) ([]StoredTile, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	defer cancel()
+	var tiles []StoredTile
+	err := s.read(ctx, func(at *server) error {
+		var (
+			index  proto.ColUInt64
+			hashes proto.ColStr
+			root   proto.ColFixedStr32
+		)
+		tiles = tiles[:0]
+		results := proto.Results{{Name: "tile", Data: &index}, {Name: "hashes", Data: &hashes}, {Name: "root", Data: &root}}
+		return at.readNative(ctx, sql, s.readParams().with(p), results, func(rows int) error {
+			for i := range rows {
+				tiles = append(tiles, StoredTile{Level: level, Index: index[i], Hashes: bytes.Clone(hashes.RowBytes(i)), Root: root[i]})
+			}
+			return nil
+		})
+	})
+	return tiles, err
+}
+
+// TileHashes returns the hashes of a tile, in whole or in part: of a full one as it was staged, of a partial one at level 0 the leaf hashes beside the
+// entries, and above that the roots of the tiles below. ErrNotFound when any is missing. Nothing is checked: the reader has a root to do so.
+func (s *Store) TileHashes(ctx context.Context, log string, place chain.TilePlace) ([]byte, error) {
+	hashes, err := s.tileHashes(ctx, log, place)
+	if err != nil {
+		return nil, fmt.Errorf("read tile %d of level %d of %s: %w", place.Index, place.Level, log, err)
+	}
+	if len(hashes) != place.Width*chain.HashBytes {
+		return nil, fmt.Errorf("read tile %d of level %d of %s: %d of %d hashes: %w",
+			place.Index, place.Level, log, len(hashes)/chain.HashBytes, place.Width, ErrNotFound)
+	}
+	return hashes, nil
+}
+
+func (s *Store) tileHashes(ctx context.Context, log string, place chain.TilePlace) ([]byte, error) {
+	first := strconv.FormatUint(place.Index*chain.TileWidth, 10)
+	behind := strconv.FormatUint(place.Index*chain.TileWidth+uint64(place.Width), 10)
+	p := params{"param_log": paramText(log), "param_first": first, "param_behind": behind, "param_below": strconv.Itoa(place.Level - 1)}
+	if place.Width < chain.TileWidth {
+		if place.Level == 0 {
+			return s.hashes(ctx, "SELECT leaf_hash AS hash FROM "+s.events+
+				" WHERE log = {log:String} AND seq >= {first:UInt64} AND seq < {behind:UInt64} ORDER BY seq LIMIT 1 BY seq FORMAT Native", p)
+		}
+		return s.hashes(ctx, "SELECT root AS hash FROM "+s.tiles+
+			" WHERE log = {log:String} AND level = {below:UInt8} AND tile >= {first:UInt64} AND tile < {behind:UInt64} ORDER BY tile LIMIT 1 BY tile FORMAT Native", p)
+	}
+	tiles, err := s.Tiles(ctx, log, place.Level, place.Index, 1)
+	if err != nil {
+		return nil, err
+	}
+	if len(tiles) == 0 || tiles[0].Index != place.Index {
+		return nil, ErrNotFound
+	}
+	return tiles[0].Hashes, nil
+}
+
+// hashes reads the column `hash`, one behind the other.
+func (s *Store) hashes(ctx context.Context, sql string, p params) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	defer cancel()
+	var all []byte
+	err := s.read(ctx, func(at *server) error {
+		var hash proto.ColFixedStr32
+		all = all[:0]
+		return at.readNative(ctx, sql, s.readParams().with(p), proto.Results{{Name: "hash", Data: &hash}}, func(rows int) error {
+			for i := range rows {
+				all = append(all, hash[i][:]...)
+			}
+			return nil
+		})
+	})
+	return all, err
+}
+
+// Bundle returns the entries from seq first on, n of them, as C2SP tlog-tiles bundles them: the length of each in two bytes, big-endian, and its bytes.
+// ErrNotFound when any is missing.
+func (s *Store) Bundle(ctx context.Context, log string, first uint64, n int) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	defer cancel()
+	sql := "SELECT entry FROM " + s.events + " WHERE log = {log:String} AND seq >= {first:UInt64} AND seq < {behind:UInt64} ORDER BY seq LIMIT 1 BY seq FORMAT Native"
+	p := s.readParams().with(params{
+		"param_log": paramText(log), "param_first": strconv.FormatUint(first, 10), "param_behind": strconv.FormatUint(first+uint64(n), 10),
+	})
+	var bundle []byte
+	found := 0
+	err := s.read(ctx, func(at *server) error {
+		var entry proto.ColStr
+		bundle, found = bundle[:0], 0
+		return at.readNative(ctx, sql, p, proto.Results{{Name: "entry", Data: &entry}}, func(rows int) error {
+			for i := range rows {
+				var err error
+				if bundle, err = chain.AppendBundled(bundle, entry.RowBytes(i)); err != nil {
+					return err
+				}
+			}
+			found += rows
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read entries %d and on of %s: %w", first, log, err)
+	}
+	if found != n {
+		return nil, fmt.Errorf("read entries %d and on of %s: %d of %d: %w", first, log, found, n, ErrNotFound)
+	}
+	return bundle, nil
+}

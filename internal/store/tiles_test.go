@@ -1,0 +1,136 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// stageAll stores the tiles of the entries and returns the tree over them.
+func stageAll(t testing.TB, s *Store, log string, all []*sealed) *chain.Tree {
+	t.Helper()
+	tree := chain.NewTree()
+	var full []StoredTile
+	for _, e := range all {
+		err := tree.Append(e.row.Leaf, func(tile chain.Tile) error {
+			full = append(full, StoredTile{Level: tile.Level, Index: tile.Index, Hashes: bytes.Clone(tile.Hashes), Root: tile.Root})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.StageTiles(t.Context(), log, full); err != nil {
+		t.Fatal(err)
+	}
+	return tree
+}
+
+// storedTiles reads the tiles of a log for golang.org/x/mod/sumdb/tlog, which checks them against a root.
+type storedTiles struct {
+	t   testing.TB
+	s   *Store
+	log string
+}
+
+func (storedTiles) Height() int { return chain.TileHeight }
+
+func (r storedTiles) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	var data [][]byte
+	for _, tile := range tiles {
+		hashes, err := r.s.TileHashes(r.t.Context(), r.log, chain.TilePlace{Level: tile.L, Index: uint64(tile.N), Width: tile.W})
+		if err != nil {
+			return nil, err
+		}
+		data = append(data, hashes)
+	}
+	return data, nil
+}
+
+func (storedTiles) SaveTiles([]tlog.Tile, [][]byte) {}
+
+func TestTiles(t *testing.T) {
+	s := newStore(t)
+	l, other := newTestLog(t, "agent.events/0"), newTestLog(t, "agent.events/1")
+	all := storeLog(t, s, l, 7, 100)
+	tree := stageAll(t, s, l.head.Log, all)
+	stageAll(t, s, l.head.Log, all) // repeated after an unknown outcome
+	stageAll(t, s, other.head.Log, storeLog(t, s, other, 3, 100))
+
+	size := uint64(len(all)) // 701
+	for _, seq := range []uint64{0, 255, 256, 600, size - 1} {
+		if _, err := chain.Inclusion(size, tree.Root(), seq, storedTiles{t, s, l.head.Log}); err != nil {
+			t.Errorf("entry %d: %v", seq, err)
+		}
+	}
+	loaded, err := chain.LoadTree(size, func(level int, index uint64, width int) ([]byte, error) {
+		return s.TileHashes(t.Context(), l.head.Log, chain.TilePlace{Level: level, Index: index, Width: width})
+	})
+	if err != nil || loaded.Root() != tree.Root() {
+		t.Errorf("loaded another tree, %v", err)
+	}
+	tiles, err := s.Tiles(t.Context(), l.head.Log, 0, 0, 10)
+	if err != nil || len(tiles) != 2 || tiles[0].Index != 0 || tiles[1].Index != 1 {
+		t.Fatalf("%d tiles, %v", len(tiles), err)
+	}
+	for _, tile := range tiles {
+		if root, err := chain.TileRoot(tile.Hashes); err != nil || root != tile.Root {
+			t.Errorf("tile %d: its root is another, %v", tile.Index, err)
+		}
+	}
+	for _, place := range []chain.TilePlace{{Level: 0, Index: 2, Width: 256}, {Level: 0, Index: 2, Width: 190}, {Level: 1, Index: 0, Width: 3}, {Level: 0, Index: 9, Width: 1}} {
+		if _, err := s.TileHashes(t.Context(), l.head.Log, place); !errors.Is(err, ErrNotFound) {
+			t.Errorf("%+v: %v", place, err)
+		}
+	}
+	if err := s.StageTiles(t.Context(), l.head.Log, nil); err != nil {
+		t.Errorf("no tiles: %v", err)
+	}
+}
+
+// A tile that is there twice with different hashes shows as two.
+func TestTilesShowForgeries(t *testing.T) {
+	s := newStore(t)
+	l := newTestLog(t, "agent.events/0")
+	stageAll(t, s, l.head.Log, storeLog(t, s, l, 3, 100))
+	forged := StoredTile{Hashes: make([]byte, chain.TileBytes)}
+	if err := s.StageTiles(t.Context(), l.head.Log, []StoredTile{forged}); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, s, "OPTIMIZE TABLE "+s.tiles+" FINAL")
+	if tiles, err := s.Tiles(t.Context(), l.head.Log, 0, 0, 10); err != nil || len(tiles) != 2 || bytes.Equal(tiles[0].Hashes, tiles[1].Hashes) {
+		t.Errorf("%d tiles, %v", len(tiles), err)
+	}
+}
+
+func TestBundle(t *testing.T) {
+	s := newStore(t)
+	l := newTestLog(t, "agent.events/0")
+	all := storeLog(t, s, l, 3, 100)
+	for _, c := range []struct {
+		first uint64
+		n     int
+	}{{0, 256}, {256, 45}, {7, 1}} {
+		bundle, err := s.Bundle(t.Context(), l.head.Log, c.first, c.n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range c.n {
+			entry, rest, err := chain.CutBundled(bundle)
+			if err != nil || !bytes.Equal(entry, all[c.first+uint64(i)].row.Entry) {
+				t.Fatalf("entry %d of the bundle at %d is another, %v", i, c.first, err)
+			}
+			bundle = rest
+		}
+		if len(bundle) != 0 {
+			t.Errorf("%d bytes behind the bundle at %d", len(bundle), c.first)
+		}
+	}
+	if _, err := s.Bundle(t.Context(), l.head.Log, 256, 46); !errors.Is(err, ErrNotFound) {
+		t.Errorf("beyond the end: %v", err)
+	}
+}
