@@ -15,17 +15,20 @@ type Checkpoint struct {
 	Log  string
 	Size uint64     // entries
 	Head chain.Hash // leaf hash of the last entry
+	Root chain.Hash // of the Merkle tree over their leaf hashes
+	Note string     // what says so, signed: see chain.OpenCheckpoint
 	At   time.Time  // kept in microseconds, UTC
 }
 
 const (
-	checkpointColumns = `SELECT log, size, head, at_micros FROM checkpoints`
-	insertCheckpoint  = `INSERT INTO checkpoints (log, size, head, at_micros) VALUES (?, ?, ?, ?) ON CONFLICT (log) DO NOTHING`
-	updateCheckpoint  = `UPDATE checkpoints SET size = ?, head = ?, at_micros = ? WHERE log = ? AND size = ?`
+	checkpointColumns = `SELECT log, size, head, root, note, at_micros FROM checkpoints`
+	insertCheckpoint  = `INSERT INTO checkpoints (log, size, head, root, note, at_micros) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (log) DO NOTHING`
+	updateCheckpoint  = `UPDATE checkpoints SET size = ?, head = ?, root = ?, note = ?, at_micros = ? WHERE log = ? AND size = ?`
+	updateNote        = `UPDATE checkpoints SET note = ? WHERE log = ? AND size = ? AND root = ?`
 )
 
 func scanCheckpoint(rows *sql.Rows, c *Checkpoint) error {
-	return rows.Scan(&c.Log, &c.Size, fixed(c.Head[:]), microTime{&c.At})
+	return rows.Scan(&c.Log, &c.Size, fixed(c.Head[:]), fixed(c.Root[:]), &c.Note, microTime{&c.At})
 }
 
 // Checkpoint returns the latest checkpoint of a log, and false if there is none.
@@ -63,9 +66,9 @@ func (v *Vault) CompareAndSwapCheckpoint(ctx context.Context, log string, oldSiz
 	at := next.At.UnixMicro()
 	var result sql.Result
 	if oldSize == 0 {
-		result, err = v.db.write.ExecContext(ctx, v.db.query(insertCheckpoint), log, int64(next.Size), next.Head[:], at)
+		result, err = v.db.write.ExecContext(ctx, v.db.query(insertCheckpoint), log, int64(next.Size), next.Head[:], next.Root[:], next.Note, at)
 	} else {
-		result, err = v.db.write.ExecContext(ctx, v.db.query(updateCheckpoint), int64(next.Size), next.Head[:], at, log, int64(oldSize))
+		result, err = v.db.write.ExecContext(ctx, v.db.query(updateCheckpoint), int64(next.Size), next.Head[:], next.Root[:], next.Note, at, log, int64(oldSize))
 	}
 	if err != nil {
 		return false, v.failed("store the checkpoint of "+log, err)
@@ -75,4 +78,15 @@ func (v *Vault) CompareAndSwapCheckpoint(ctx context.Context, log string, oldSiz
 		return false, v.failed("store the checkpoint of "+log, err)
 	}
 	return changed == 1, nil
+}
+
+// ReplaceNote stores a note that says the same of a log with other signatures, because the keys have changed. It changes nothing when the log's checkpoint
+// has moved on since.
+func (v *Vault) ReplaceNote(ctx context.Context, c Checkpoint, note string) error {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	if _, err := v.db.write.ExecContext(ctx, v.db.query(updateNote), note, c.Log, int64(c.Size), c.Root[:]); err != nil {
+		return v.failed("sign the checkpoint of "+c.Log+" anew", err)
+	}
+	return nil
 }

@@ -29,21 +29,32 @@ func TestCheckpoints(t *testing.T) {
 				t.Errorf("swap %d to %d: %v, %v", oldSize, next.Size, swapped, err)
 			}
 		}
-		one, two := Checkpoint{log, 5, chain.Hash{1}, at}, Checkpoint{log, 1 << 40, chain.Hash{2}, at.Add(time.Microsecond)}
+		one, two := Checkpoint{log, 5, chain.Hash{1}, chain.Hash{11}, "note 1", at}, Checkpoint{log, 1 << 40, chain.Hash{2}, chain.Hash{12}, "note 2", at.Add(time.Microsecond)}
 		swap(3, one, false) // there is none of 3 entries
 		swap(0, one, true)
 		swap(0, two, false)
 		swap(5, two, true)
-		swap(5, Checkpoint{log, 6, chain.Hash{3}, at}, false)
+		swap(5, Checkpoint{Log: log, Size: 6, Head: chain.Hash{3}, At: at}, false)
 		if got, ok, err := v.Checkpoint(t.Context(), log); got != two || !ok || err != nil {
 			t.Errorf("checkpoint %+v, %v, %v", got, ok, err)
 		}
-		for _, wrong := range []Checkpoint{{log, 1 << 40, chain.Hash{}, at}, {log, 0, chain.Hash{}, at}, {log, 1 << 63, chain.Hash{}, at}, {"other/0", 1 << 41, chain.Hash{}, at}} {
+		for _, wrong := range []Checkpoint{{Log: log, Size: 1 << 40, At: at}, {Log: log, At: at}, {Log: log, Size: 1 << 63, At: at}, {Log: "other/0", Size: 1 << 41, At: at}} {
 			if _, err := v.CompareAndSwapCheckpoint(t.Context(), log, 1<<40, wrong); err == nil {
 				t.Errorf("accepted %+v", wrong)
 			}
 		}
-		other := Checkpoint{"agent.events/10", 1, chain.Hash{4}, at}
+		stale := two
+		stale.Root = chain.Hash{99}
+		for _, c := range []Checkpoint{one, stale} { // it has moved on, or is another
+			if err := v.ReplaceNote(t.Context(), c, "stale"); err != nil {
+				t.Error(err)
+			}
+		}
+		if err := v.ReplaceNote(t.Context(), two, "note 2, signed by two"); err != nil {
+			t.Error(err)
+		}
+		two.Note = "note 2, signed by two"
+		other := Checkpoint{"agent.events/10", 1, chain.Hash{4}, chain.Hash{14}, "note 4", at}
 		if _, err := v.CompareAndSwapCheckpoint(t.Context(), other.Log, 0, other); err != nil {
 			t.Fatal(err)
 		}
@@ -62,7 +73,7 @@ func TestCheckpointRace(t *testing.T) {
 			var wg sync.WaitGroup
 			for i := range 6 {
 				wg.Go(func() {
-					swapped, err := v.CompareAndSwapCheckpoint(t.Context(), "l/0", size, Checkpoint{"l/0", size + 1, chain.Hash{byte(i)}, at})
+					swapped, err := v.CompareAndSwapCheckpoint(t.Context(), "l/0", size, Checkpoint{Log: "l/0", Size: size + 1, Head: chain.Hash{byte(i)}, At: at})
 					if err != nil {
 						t.Error(err)
 					}

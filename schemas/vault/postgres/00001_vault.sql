@@ -54,7 +54,9 @@ CREATE TABLE changes (
 CREATE TABLE checkpoints (
     log       TEXT COLLATE "C" NOT NULL PRIMARY KEY,
     size      BIGINT  NOT NULL,
-    head      BYTEA   NOT NULL CHECK (length(head) = 32),
+    head      BYTEA   NOT NULL CHECK (length(head) = 32), -- leaf hash of the last entry
+    root      BYTEA   NOT NULL CHECK (length(root) = 32), -- of the Merkle tree
+    note      TEXT    NOT NULL,                           -- signed
     at_micros BIGINT  NOT NULL
 );
 

@@ -54,7 +54,9 @@ CREATE TABLE changes (
 CREATE TABLE checkpoints (
     log       TEXT    NOT NULL PRIMARY KEY,
     size      INTEGER NOT NULL,
-    head      BLOB    NOT NULL CHECK (length(head) = 32),
+    head      BLOB    NOT NULL CHECK (length(head) = 32), -- leaf hash of the last entry
+    root      BLOB    NOT NULL CHECK (length(root) = 32), -- of the Merkle tree
+    note      TEXT    NOT NULL,                           -- signed
     at_micros INTEGER NOT NULL
 ) STRICT;
 
