@@ -3,6 +3,8 @@ package config
 import (
 	"regexp"
 	"time"
+
+	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
 // Ingest turns Kafka records into sealed entries.
@@ -114,13 +116,10 @@ func (in *Ingest) validate() error {
 	)
 }
 
-// bytesPerSubject is what the cache keeps of a person.
-const bytesPerSubject = 212
-
 // fits refuses a limit that the cache alone would exceed when it is full: the garbage
 // collector would then run without end.
 func (in *Ingest) fits() error {
-	need := ByteSize(in.Subjects.MaxCached)*bytesPerSubject + ByteSize(in.Batch.InMemory)*in.Batch.MaxBytes
+	need := ByteSize(in.Subjects.MaxCached)*vault.BytesPerSubject + ByteSize(in.Batch.InMemory)*in.Batch.MaxBytes
 	if in.MemoryLimit != 0 && in.MemoryLimit < need {
 		return wrong("ingest.memory_limit", in.MemoryLimit.String(), "at least "+need.String()+" for ingest.subjects.max_cached and ingest.batch, or 0")
 	}

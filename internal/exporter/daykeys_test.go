@@ -41,3 +41,21 @@ func TestDayKeysExpire(t *testing.T) {
 		}
 	}
 }
+
+// The clock is years ahead of the newest key: nothing is destroyed, and the exporter asks again only in an hour, because the vault believes a day more with each
+// call.
+func TestDayKeysOutliveAClockJump(t *testing.T) {
+	r := newRig(t)
+	const day = "2020-01-02"
+	before, err := r.vault.DayKey(t.Context(), day)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := r.start()
+	if pause := p.destroyDayKeys(t.Context()); pause != expireEvery {
+		t.Errorf("the next try is in %v", pause)
+	}
+	if got, err := r.vault.DayKey(t.Context(), day); got != before || err != nil {
+		t.Errorf("the key is gone: %v", err)
+	}
+}

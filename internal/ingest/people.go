@@ -103,8 +103,8 @@ func (p *people) resolve(ctx context.Context, rec *kafkaio.Record, ahead []kafka
 			return err
 		}
 		err := p.cache.Resolve(ctx, p.missing)
-		if errors.Is(err, vault.ErrDamaged) && len(p.missing) > 1 {
-			// Somebody's row does not open. Only a record that names that person needs it.
+		if errors.Is(err, vault.ErrDamaged) {
+			// Somebody's row does not open; all the others are cached now. It matters only if this very record names that person.
 			p.missing = p.missing[:0]
 			clear(p.asked)
 			p.collect(rec)

@@ -33,7 +33,7 @@ func (v *Vault) AddAuthor(ctx context.Context, a Author) error {
 	}
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	if _, err := v.db.write.ExecContext(ctx, v.db.query(insertAuthor), a.Name, []byte(a.Key)); err != nil {
+	if _, err := v.db.exec(ctx, insertAuthor, a.Name, []byte(a.Key)); err != nil {
 		return v.failed("add author "+a.Name, err)
 	}
 	stored, ok, err := v.Author(ctx, a.Name)

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,13 +15,11 @@ const (
 	// minSubjects leaves room for the people of a few batches, without which Resolve and Get would chase each other.
 	minSubjects = 1024
 	maxSubjects = 100_000_000
-	// notAsked is below every change counter: the first answer makes the cache start empty.
-	notAsked = -1
 )
 
 // CacheConfig bounds a Cache.
 type CacheConfig struct {
-	// MaxSubjects is how many subjects are kept, at about 200 bytes each; 1024 to 100,000,000. Those not used for longest go first, roughly.
+	// MaxSubjects is how many subjects are kept, at about BytesPerSubject each; 1024 to 100,000,000. Those not used for longest go first, roughly.
 	MaxSubjects int
 	// Lease is how long subjects may be used after the vault was last asked for changes; an erasure waits that long. 0 means 1 s; at least 10 ms.
 	Lease time.Duration
@@ -44,16 +43,32 @@ type Cache struct {
 
 	// mu parts changes from the results of Resolve: a subject that is destroyed while its row is on the way here must not come in afterwards.
 	mu sync.Mutex
-	// applied is the vault's change counter up to which this cache has followed, notAsked while Run does not run.
-	applied int64
+	// applied is the point up to which this cache has followed the vault, nowhere while Run does not run.
+	applied point
+	// ahead are the points beyond applied at which Resolve has read or created rows. The vault's changes must lead through all of them: those whose rows
+	// were lost (a restored backup, a standby that missed commits) are in this cache only, and what is sealed for them could never be opened.
+	ahead []point
 	// resolving are the calls of Resolve that wait for the vault.
 	resolving map[*resolution]struct{}
 }
 
-// resolution collects what was destroyed while one call of Resolve waits for the vault. Cache.mu guards it.
+// resolution collects what happened while one call of Resolve waits for the vault. Cache.mu guards it.
 type resolution struct {
-	destroyed map[gdpr.SubjectID]struct{}
-	unknown   bool // nobody knows what was destroyed
+	start    point    // where the cache was
+	followed []change // and what it has followed since
+	unknown  bool     // nobody knows what happened
+}
+
+// fits says whether rows that were read at p are of the history that the cache follows, or of its future, which the next changes will tell.
+func (r *resolution) fits(p point) bool {
+	switch n := p.number - r.start.number; {
+	case n < 0:
+		return false
+	case n == 0:
+		return p == r.start
+	default:
+		return n > int64(len(r.followed)) || r.followed[n-1].point == p
+	}
 }
 
 // NewCache returns an empty cache. Its lease is valid only while Run runs.
@@ -71,7 +86,7 @@ func NewCache(v *Vault, cfg CacheConfig) (*Cache, error) {
 		vault:     v,
 		lease:     newLease(cfg.Lease),
 		slab:      newSlab(cfg.MaxSubjects),
-		applied:   notAsked,
+		applied:   nowhere,
 		resolving: make(map[*resolution]struct{}),
 	}, nil
 }
@@ -92,7 +107,7 @@ func (c *Cache) Get(h LookupHash, dst *CachedSubject) bool {
 func (c *Cache) AwaitLease(ctx context.Context) error { return c.lease.await(ctx) }
 
 // Resolve fetches or creates the subjects of ids that are missing, in one round trip to the vault, and caches them. It waits for the lease first.
-// A subject that is destroyed at the same time is left out.
+// A subject that is destroyed at the same time is left out. Of a person whose row is damaged the error says ErrDamaged; all others are cached.
 func (c *Cache) Resolve(ctx context.Context, ids []Identity) error {
 	// Without a first answer from the vault nobody knows which changes come after what is read now.
 	if err := c.AwaitLease(ctx); err != nil {
@@ -111,14 +126,20 @@ func (c *Cache) Resolve(ctx context.Context, ids []Identity) error {
 		return nil
 	}
 	r := c.begin()
-	subjects, err := c.vault.Subjects(ctx, missing)
+	subjects, seen, err := c.vault.subjects(ctx, missing)
 	prepared := make([]CachedSubject, len(subjects))
 	for i := range subjects {
+		if subjects[i].ID == (gdpr.SubjectID{}) {
+			continue // damaged
+		}
 		prepared[i] = CachedSubject{ID: subjects[i].ID, Keys: gdpr.Prepare(&subjects[i].Keys)}
 		subjects[i].Keys.Wipe()
 	}
-	c.end(r, keys, prepared)
+	taken := c.end(r, keys, prepared, seen)
 	clear(prepared)
+	if err == nil && !taken {
+		return fmt.Errorf("look up subjects: %w: it went back in time or was replaced by another one meanwhile", ErrUnavailable)
+	}
 	return err
 }
 
@@ -126,24 +147,37 @@ func (c *Cache) Resolve(ctx context.Context, ids []Identity) error {
 func (c *Cache) begin() *resolution {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	r := &resolution{destroyed: make(map[gdpr.SubjectID]struct{})}
+	r := &resolution{start: c.applied, unknown: c.applied == nowhere}
 	c.resolving[r] = struct{}{}
 	return r
 }
 
-// end caches what was read, except what was destroyed since begin. What is destroyed after end is found in the slab.
-func (c *Cache) end(r *resolution, keys []slabKey, subjects []CachedSubject) {
+// end caches what was read at the points seen, except what was destroyed since begin. What is destroyed after end is found in the slab. It returns false
+// and caches nothing if the rows may be of another history than the one that the cache follows.
+func (c *Cache) end(r *resolution, keys []slabKey, subjects []CachedSubject, seen []point) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.resolving, r)
-	if r.unknown || c.applied == notAsked {
-		return
+	if r.unknown {
+		return false
 	}
+	for _, p := range seen {
+		if !r.fits(p) {
+			return false
+		}
+	}
+	for _, p := range seen {
+		if p.number > c.applied.number && !slices.Contains(c.ahead, p) {
+			c.ahead = append(c.ahead, p)
+		}
+	}
+	gone := destroyedBy(r.followed)
 	for i := range subjects {
-		if _, gone := r.destroyed[subjects[i].ID]; !gone {
+		if _, ok := gone[subjects[i].ID]; !ok && subjects[i].ID != (gdpr.SubjectID{}) {
 			c.slab.put(keys[i], &subjects[i])
 		}
 	}
+	return true
 }
 
 // Run keeps the lease until ctx ends; then it ends the lease, wipes the cache and returns nil. It runs once at a time.
@@ -164,9 +198,7 @@ func (c *Cache) Run(ctx context.Context) error {
 
 func (c *Cache) stop() {
 	c.lease.end()
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.forget(notAsked)
+	c.forget()
 }
 
 // renew asks the vault for changes, applies them, and only then extends the lease, from the moment before it asked.
@@ -174,44 +206,92 @@ func (c *Cache) renew(ctx context.Context) {
 	asked := c.lease.now()
 	ctx, cancel := context.WithTimeout(ctx, c.lease.length)
 	defer cancel()
-	c.mu.Lock()
-	applied := c.applied
-	c.mu.Unlock()
-	news, err := c.vault.changesSince(ctx, applied)
-	if err != nil {
+	if err := c.catchUp(ctx); err != nil {
 		c.lease.failed(err)
 		return
 	}
-	c.apply(applied, news)
 	c.lease.extend(asked)
 }
 
-func (c *Cache) apply(applied int64, news changes) {
-	if news.upTo == applied {
-		return
+// catchUp follows the vault, or starts again, empty, from where the vault is.
+func (c *Cache) catchUp(ctx context.Context) error {
+	since, ahead := c.reached()
+	list, known, err := c.vault.changesSince(ctx, since)
+	if err != nil {
+		return err
+	}
+	if known && c.follow(since, list, ahead) {
+		return nil
+	}
+	c.forget()
+	start, err := c.vault.present(ctx)
+	if err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if news.unknown {
-		c.forget(news.upTo)
-		return
-	}
-	gone := make(map[gdpr.SubjectID]struct{}, len(news.destroyed))
-	for _, id := range news.destroyed {
-		gone[id] = struct{}{}
-		for r := range c.resolving {
-			r.destroyed[id] = struct{}{}
-		}
-	}
-	c.slab.drop(gone)
-	c.applied = news.upTo
+	c.applied = start
+	return nil
 }
 
-// forget wipes everything. The caller holds mu.
-func (c *Cache) forget(applied int64) {
+// reached returns the point up to which the cache has followed, and how many points ahead of it the vault has been at for certain.
+func (c *Cache) reached() (since point, ahead int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.applied, len(c.ahead)
+}
+
+// follow applies the changes after a point. It returns false if they do not lead through the points ahead. Those after the first few were noted after
+// the vault had been asked, so they may be later than its answer.
+func (c *Cache) follow(since point, list []change, first int) bool {
+	if len(list) == 0 && first == 0 {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var later []point
+	for i, p := range c.ahead {
+		switch n := p.number - since.number; {
+		case n > int64(len(list)) && i >= first:
+			later = append(later, p)
+		case n > int64(len(list)) || list[n-1].point != p:
+			return false
+		}
+	}
+	for r := range c.resolving {
+		r.followed = append(r.followed, list...)
+	}
+	if gone := destroyedBy(list); len(gone) > 0 {
+		c.slab.drop(gone) // looks at all that it holds
+	}
+	c.ahead = later
+	if len(list) > 0 {
+		c.applied = list[len(list)-1].point
+	}
+	return true
+}
+
+func destroyedBy(list []change) map[gdpr.SubjectID]struct{} {
+	var gone map[gdpr.SubjectID]struct{}
+	for i := range list {
+		if list[i].destroyed == (gdpr.SubjectID{}) {
+			continue
+		}
+		if gone == nil {
+			gone = make(map[gdpr.SubjectID]struct{})
+		}
+		gone[list[i].destroyed] = struct{}{}
+	}
+	return gone
+}
+
+// forget wipes everything. Until the cache knows where the vault is, nothing comes in.
+func (c *Cache) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	for r := range c.resolving {
 		r.unknown = true
 	}
 	c.slab.clear()
-	c.applied = applied
+	c.applied, c.ahead = nowhere, nil
 }

@@ -64,16 +64,12 @@ func (v *Vault) CompareAndSwapCheckpoint(ctx context.Context, log string, oldSiz
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	at := next.At.UnixMicro()
-	var result sql.Result
+	var changed int64
 	if oldSize == 0 {
-		result, err = v.db.write.ExecContext(ctx, v.db.query(insertCheckpoint), log, int64(next.Size), next.Head[:], next.Root[:], next.Note, at)
+		changed, err = v.db.exec(ctx, insertCheckpoint, log, int64(next.Size), next.Head[:], next.Root[:], next.Note, at)
 	} else {
-		result, err = v.db.write.ExecContext(ctx, v.db.query(updateCheckpoint), int64(next.Size), next.Head[:], next.Root[:], next.Note, at, log, int64(oldSize))
+		changed, err = v.db.exec(ctx, updateCheckpoint, int64(next.Size), next.Head[:], next.Root[:], next.Note, at, log, int64(oldSize))
 	}
-	if err != nil {
-		return false, v.failed("store the checkpoint of "+log, err)
-	}
-	changed, err := result.RowsAffected()
 	if err != nil {
 		return false, v.failed("store the checkpoint of "+log, err)
 	}
@@ -85,7 +81,7 @@ func (v *Vault) CompareAndSwapCheckpoint(ctx context.Context, log string, oldSiz
 func (v *Vault) ReplaceNote(ctx context.Context, c Checkpoint, note string) error {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	if _, err := v.db.write.ExecContext(ctx, v.db.query(updateNote), note, c.Log, int64(c.Size), c.Root[:]); err != nil {
+	if _, err := v.db.exec(ctx, updateNote, note, c.Log, int64(c.Size), c.Root[:]); err != nil {
 		return v.failed("sign the checkpoint of "+c.Log+" anew", err)
 	}
 	return nil

@@ -16,109 +16,174 @@ const subjectsPerTransaction = 2000
 const subjectAttempts = 5
 
 // Subjects returns the subjects of ids, in their order, and creates those that are new, whoever else does so at the same time. Identities may repeat.
-// When it returns, new subjects are on disk.
+// When it returns, new subjects are on disk. A damaged row concerns nobody but its person: the error says ErrDamaged, and all the others are returned, with
+// an empty Subject in the place of each such person.
 func (v *Vault) Subjects(ctx context.Context, ids []Identity) ([]Subject, error) {
+	subjects, _, err := v.subjects(ctx, ids)
+	return subjects, err
+}
+
+// subjects is Subjects, and also returns the points at which they were there.
+func (v *Vault) subjects(ctx context.Context, ids []Identity) ([]Subject, []point, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	hasher := newHasher(&v.secrets.lookup)
-	hashes := make([]LookupHash, len(ids))
-	missing := make(map[LookupHash]Identity, len(ids))
-	for i, id := range ids {
-		if err := id.check(); err != nil {
-			return nil, fmt.Errorf("look up subjects: %w", err)
+	s, places, err := v.newSearch(ids)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look up subjects: %w", err)
+	}
+	if err := s.find(ctx, s.missing()); err != nil {
+		return nil, nil, v.failed("look up subjects", err)
+	}
+	for attempt := 1; ; attempt++ {
+		missing := s.missing()
+		if len(missing) == 0 {
+			break
 		}
-		hashes[i] = hasher.identity(id)
-		missing[hashes[i]] = id
-	}
-	found := make(map[LookupHash]Subject, len(missing))
-	ws := v.keys.wrappers()
-	if err := v.findSubjects(ctx, ws, missing, found); err != nil {
-		return nil, v.failed("look up subjects", err)
-	}
-	for attempt := 1; len(missing) > 0; attempt++ {
 		if attempt > subjectAttempts {
-			return nil, fmt.Errorf("create subjects: %d were destroyed as soon as they had been created, %d times over: %w", len(missing), subjectAttempts, ErrUnavailable)
+			return nil, nil, fmt.Errorf("create subjects: %d were destroyed as soon as they had been created, %d times over: %w", len(missing), subjectAttempts, ErrUnavailable)
 		}
-		if err := v.createSubjects(ctx, ws, missing, found); err != nil {
-			return nil, v.failed("create subjects", err)
+		if err := s.create(ctx, missing); err != nil {
+			return nil, nil, v.failed("create subjects", err)
 		}
 	}
 	subjects := make([]Subject, len(ids))
-	for i, h := range hashes {
-		subjects[i] = found[h]
+	for i, place := range places {
+		subjects[i] = s.people[place].subject
 	}
-	return subjects, nil
+	if s.damage != nil {
+		return subjects, s.seen, v.failed(fmt.Sprintf("look up subjects: %d of %d", s.damaged, len(s.people)), s.damage)
+	}
+	return subjects, s.seen, nil
 }
 
-// findSubjects moves those who exist from missing to found.
-func (v *Vault) findSubjects(ctx context.Context, ws *wrappers, missing map[LookupHash]Identity, found map[LookupHash]Subject) error {
-	query := v.db.query(subjectKeyColumns + v.db.in("lookup"))
-	for hashes := range slices.Chunk(sortedHashes(missing), subjectsPerTransaction) {
-		rows, err := collect(ctx, v.db.read, scanSubjectKeys, query, v.db.set(hashSlices(hashes)))
+// search is a call of Subjects in progress.
+type search struct {
+	vault    *Vault
+	wrappers *wrappers
+	people   []sought
+	place    map[LookupHash]int // in people
+	// seen are the points at which subjects were there.
+	seen []point
+	// damaged counts the people whose rows do not open, and damage is why the last one did not.
+	damaged int
+	damage  error
+}
+
+// sought is a person to be found or created.
+type sought struct {
+	lookup  LookupHash
+	who     Identity
+	subject Subject
+	settled bool // found, created or damaged
+}
+
+// newSearch collects people, each once, and returns the place of each of ids among them.
+func (v *Vault) newSearch(ids []Identity) (*search, []int, error) {
+	hasher := newHasher(&v.secrets.lookup)
+	s := &search{vault: v, wrappers: v.keys.wrappers(), people: make([]sought, 0, len(ids)), place: make(map[LookupHash]int, len(ids))}
+	places := make([]int, len(ids))
+	for i, id := range ids {
+		if err := id.check(); err != nil {
+			return nil, nil, err
+		}
+		h := hasher.identity(id)
+		place, ok := s.place[h]
+		if !ok {
+			place = len(s.people)
+			s.place[h] = place
+			s.people = append(s.people, sought{lookup: h, who: id})
+		}
+		places[i] = place
+	}
+	return s, places, nil
+}
+
+// missing returns those who are not settled, in an order that is the same for everyone, so that transactions that add the same people do not wait for each
+// other in a circle, and that visits the database's pages in their order.
+func (s *search) missing() []LookupHash {
+	hashes := make([]LookupHash, 0, len(s.people))
+	for i := range s.people {
+		if !s.people[i].settled {
+			hashes = append(hashes, s.people[i].lookup)
+		}
+	}
+	slices.SortFunc(hashes, func(a, b LookupHash) int { return bytes.Compare(a[:], b[:]) })
+	return hashes
+}
+
+func (s *search) settle(h LookupHash, subject Subject) {
+	person := &s.people[s.place[h]]
+	person.subject, person.settled = subject, true
+}
+
+// find settles those of hashes who exist.
+func (s *search) find(ctx context.Context, hashes []LookupHash) error {
+	db := s.vault.db
+	query := db.query(locatedColumns + db.in("lookup"))
+	for some := range slices.Chunk(hashes, subjectsPerTransaction) {
+		rows, err := collect(ctx, db.read, scanLocated, query, db.set(hashSlices(some)))
 		if err != nil {
 			return err
 		}
 		for i := range rows {
-			s, err := rows[i].subject(ctx, ws)
-			if err != nil {
+			subject, err := rows[i].subject(ctx, s.wrappers)
+			if err != nil && !errors.Is(err, ErrDamaged) {
 				return err
 			}
-			found[rows[i].lookup] = s
-			delete(missing, rows[i].lookup)
+			if err != nil {
+				s.damaged++
+				s.damage = err
+			}
+			s.settle(rows[i].lookup, subject)
+		}
+		if len(rows) > 0 {
+			s.seen = append(s.seen, rows[0].at)
 		}
 	}
 	return nil
 }
 
-// createSubjects moves to found whom it creates, and whom somebody else has created since.
-func (v *Vault) createSubjects(ctx context.Context, ws *wrappers, missing map[LookupHash]Identity, found map[LookupHash]Subject) error {
-	for hashes := range slices.Chunk(sortedHashes(missing), subjectsPerTransaction) {
-		made, rows, err := v.newSubjects(ctx, ws, hashes, missing)
+// create settles whom it creates, and whom somebody else has created since.
+func (s *search) create(ctx context.Context, hashes []LookupHash) error {
+	for some := range slices.Chunk(hashes, subjectsPerTransaction) {
+		made, rows, err := s.newSubjects(ctx, some)
 		if err != nil {
 			return err
 		}
-		created, err := v.insertSubjects(ctx, rows)
+		created, at, err := s.vault.insertSubjects(ctx, rows)
 		if errors.Is(err, errOtherGeneration) {
 			return nil // the caller tries again, with the generation that the vault uses now
 		}
 		if err != nil {
 			return err
 		}
-		if created == int64(len(rows)) {
-			for i, h := range hashes {
-				found[h] = made[i]
-				delete(missing, h)
+		if created < int64(len(rows)) {
+			// Some are others' work. Which ones only the rows tell.
+			if err := s.find(ctx, some); err != nil {
+				return err
 			}
 			continue
 		}
-		others := make(map[LookupHash]Identity, len(hashes))
-		for _, h := range hashes {
-			others[h] = missing[h]
+		for i, h := range some {
+			s.settle(h, made[i])
 		}
-		if err := v.findSubjects(ctx, ws, others, found); err != nil {
-			return err
-		}
-		for _, h := range hashes {
-			if _, ok := found[h]; ok {
-				delete(missing, h)
-			}
-		}
+		s.seen = append(s.seen, at)
 	}
 	return nil
 }
 
 // newSubjects makes pseudonyms and keys for people.
-func (v *Vault) newSubjects(ctx context.Context, ws *wrappers, hashes []LookupHash, who map[LookupHash]Identity) ([]Subject, []subjectRow, error) {
-	w, err := ws.of(ctx, int(v.generation.Load()))
+func (s *search) newSubjects(ctx context.Context, hashes []LookupHash) ([]Subject, []subjectRow, error) {
+	w, err := s.wrappers.of(ctx, int(s.vault.generation.Load()))
 	if err != nil {
 		return nil, nil, err
 	}
 	made, rows := make([]Subject, len(hashes)), make([]subjectRow, len(hashes))
 	for i, h := range hashes {
-		s, row := &made[i], &rows[i]
-		s.ID, s.Keys = newUUID(), newKeys()
-		*row = subjectRow{id: s.ID, lookup: h, keyID: s.Keys.ID}
-		row.wrap(w, &s.Keys, who[h].encode())
+		subject, row := &made[i], &rows[i]
+		subject.ID, subject.Keys = newUUID(), newKeys()
+		*row = subjectRow{id: subject.ID, lookup: h, keyID: subject.Keys.ID}
+		row.wrap(w, &subject.Keys, s.people[s.place[h]].who.encode())
 	}
 	return made, rows, nil
 }
@@ -126,15 +191,19 @@ func (v *Vault) newSubjects(ctx context.Context, ws *wrappers, hashes []LookupHa
 // errOtherGeneration: Rewrap has begun since; nothing may be wrapped under the older generation any more.
 var errOtherGeneration = errors.New("the vault uses another key generation now")
 
-func (v *Vault) insertSubjects(ctx context.Context, rows []subjectRow) (created int64, err error) {
+// insertSubjects stores those of rows whose person is not there yet. It returns how many that were, and the point after it.
+func (v *Vault) insertSubjects(ctx context.Context, rows []subjectRow) (created int64, at point, err error) {
 	err = v.db.inTransaction(ctx, func(tx *sql.Tx) error {
 		if err := v.holdGeneration(ctx, tx, rows[0].wrapped); err != nil {
 			return err
 		}
-		created, err = v.db.insertSubjects(ctx, tx, rows)
+		if created, err = v.db.insertSubjects(ctx, tx, rows); err != nil || created == 0 {
+			return err
+		}
+		at, err = v.noteChange(ctx, tx, nil)
 		return err
 	})
-	return created, err
+	return created, at, err
 }
 
 // holdGeneration makes sure that the vault uses this key generation until tx ends.
@@ -148,17 +217,6 @@ func (v *Vault) holdGeneration(ctx context.Context, tx *sql.Tx, generation int) 
 		return errOtherGeneration
 	}
 	return nil
-}
-
-// sortedHashes puts hashes into an order that is the same for everyone, so that transactions that add the same people do not wait for each other in a
-// circle, and that visits the database's pages in their order.
-func sortedHashes(people map[LookupHash]Identity) []LookupHash {
-	hashes := make([]LookupHash, 0, len(people))
-	for h := range people {
-		hashes = append(hashes, h)
-	}
-	slices.SortFunc(hashes, func(a, b LookupHash) int { return bytes.Compare(a[:], b[:]) })
-	return hashes
 }
 
 func hashSlices(hashes []LookupHash) [][]byte {

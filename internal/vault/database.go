@@ -37,6 +37,8 @@ type dialect interface {
 	rewrapSubjects(ctx context.Context, tx *sql.Tx, generation int, rows []rewrapped) (int64, error)
 	// durable refuses an engine that acknowledges before it has written: content could be sealed under keys that a crash takes away.
 	durable(ctx context.Context) error
+	// replaced fails when the database is not the one that was opened any more, although the connections work: they would go on with an abandoned one.
+	replaced() error
 	// lockMigrations waits until no other process migrates this database.
 	lockMigrations(ctx context.Context) (unlock func() error, err error)
 	migrations() (goose.Dialect, fs.FS, error)
@@ -106,7 +108,33 @@ func (d *database) once(ctx context.Context, work func(tx *sql.Tx) error) error 
 		_ = tx.Rollback()
 		return err
 	}
+	// Nothing may be acknowledged that only an abandoned database has.
+	if err := d.replaced(); err != nil {
+		_ = tx.Rollback()
+		return err
+	}
 	return tx.Commit()
+}
+
+// exec runs one statement in a transaction of its own and returns the number of affected rows.
+func (d *database) exec(ctx context.Context, query string, args ...any) (affected int64, err error) {
+	err = d.inTransaction(ctx, func(tx *sql.Tx) error {
+		result, err := tx.ExecContext(ctx, d.query(query), args...)
+		if err != nil {
+			return err
+		}
+		affected, err = result.RowsAffected()
+		return err
+	})
+	return affected, err
+}
+
+// settled returns why an answer that came, or failed with err, does not count. That the database was replaced comes first: it explains what else fails.
+func (d *database) settled(err error) error {
+	if replaced := d.replaced(); replaced != nil {
+		return replaced
+	}
+	return err
 }
 
 func (d *database) close() error {

@@ -83,16 +83,30 @@ func (v *Vault) createDayKey(ctx context.Context, ws *wrappers, day string) erro
 	})
 }
 
-// DestroyDayKeys deletes the keys of all days before the given one and returns how many there were.
+// DestroyDayKeys deletes the keys of all days before the given one and returns how many there were. Call it once an hour or less often. ErrClock, and nothing
+// is destroyed, when time is not known to have come so far: see followClock.
 func (v *Vault) DestroyDayKeys(ctx context.Context, before string) (int, error) {
+	return v.destroyDayKeys(ctx, before, time.Now())
+}
+
+func (v *Vault) destroyDayKeys(ctx context.Context, before string, now time.Time) (int, error) {
 	if err := checkDay(before); err != nil {
 		return 0, err
 	}
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
+	doing := "destroy the keys of the days before " + before
 	var destroyed int64
-	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
-		// First the note that they are gone, on the row that creators hold: no key of such a day comes after.
+	var known string
+	err := v.db.inTransaction(ctx, func(tx *sql.Tx) (err error) {
+		// The row that creators of keys hold too: they wait, or this does.
+		if _, err := tx.ExecContext(ctx, holdDeployment); err != nil {
+			return err
+		}
+		if known, err = v.followClock(ctx, tx, now); err != nil || before > known {
+			return err // commits what is known of the time
+		}
+		// First the note that they are gone: no key of such a day comes after.
 		if _, err := tx.ExecContext(ctx, v.db.query(updateDays), before, before); err != nil {
 			return err
 		}
@@ -104,7 +118,14 @@ func (v *Vault) DestroyDayKeys(ctx context.Context, before string) (int, error) 
 		return err
 	})
 	if err != nil {
-		return 0, v.failed("destroy the keys of the days before "+before, err)
+		return 0, v.failed(doing, err)
+	}
+	if known == "" {
+		return 0, nil // there was never a key of a day
+	}
+	if before > known {
+		return 0, fmt.Errorf("%s: %w: no later day than %s is known to have come, and this machine's clock says %s; the vault follows it by one day at a time",
+			doing, ErrClock, known, now.UTC().Format(time.DateOnly))
 	}
 	// Also when there were none: an earlier call may have got no further than this.
 	if err := v.db.erase(ctx); err != nil {

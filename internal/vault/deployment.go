@@ -18,12 +18,9 @@ func (v *Vault) Deployment() string { return v.deployment }
 // SearchKey returns the key of tokens that can be compared across subjects.
 func (v *Vault) SearchKey() [32]byte { return v.secrets.search }
 
-// LookupKey returns the key of the hash under which people are found.
-func (v *Vault) LookupKey() [32]byte { return v.secrets.lookup }
-
 const (
 	selectDeployment  = `SELECT name, generation, secrets FROM deployment`
-	insertDeployment  = `INSERT INTO deployment (one, name, generation, secrets, days_kept) VALUES (1, ?, ?, ?, '') ON CONFLICT (one) DO NOTHING`
+	insertDeployment  = `INSERT INTO deployment (one, name, generation, secrets, days_kept, day_known) VALUES (1, ?, ?, ?, '', '') ON CONFLICT (one) DO NOTHING`
 	selectGeneration  = `SELECT generation FROM deployment`
 	insertFingerprint = `INSERT INTO key_generations (generation, fingerprint) VALUES (?, ?) ON CONFLICT (generation) DO NOTHING`
 	selectFingerprint = `SELECT generation, fingerprint FROM key_generations ORDER BY generation`

@@ -21,6 +21,8 @@ var (
 	ErrGenerationInUse = errors.New("key generation still in use")
 	// ErrDestroyed: the key was destroyed on purpose and is not made again.
 	ErrDestroyed = errors.New("destroyed")
+	// ErrClock: the call would be right only at a time that cannot be now, so some clock is wrong. Nothing was done.
+	ErrClock = errors.New("the clock seems wrong")
 	// ErrExists: the name is taken by something else.
 	ErrExists = errors.New("exists already")
 )

@@ -139,6 +139,9 @@ func (*postgresDialect) rewrapSubjects(ctx context.Context, tx *sql.Tx, generati
 	return result.RowsAffected()
 }
 
+// replaced: what a server restores, or a standby misses, shows in the changes.
+func (*postgresDialect) replaced() error { return nil }
+
 func (p *postgresDialect) lockMigrations(ctx context.Context) (func() error, error) {
 	conn, err := p.write.Conn(ctx)
 	if err != nil {

@@ -194,11 +194,11 @@ func TestDayKeys(t *testing.T) {
 			keys[i] = got[0]
 		}
 		for _, want := range []int{2, 0} {
-			if n, err := v.DestroyDayKeys(t.Context(), "2026-11-20"); n != want || err != nil {
+			if n, err := v.destroyDayKeys(t.Context(), "2026-11-20", at); n != want || err != nil {
 				t.Errorf("destroyed %d, %v, want %d", n, err, want)
 			}
 		}
-		if _, err := v.DestroyDayKeys(t.Context(), "2026-11-01"); err != nil { // does not lower the bound
+		if _, err := v.destroyDayKeys(t.Context(), "2026-11-01", at); err != nil { // does not lower the bound
 			t.Error(err)
 		}
 		if _, err := v.DayKey(t.Context(), "2026-11-19"); !errors.Is(err, ErrDestroyed) {

@@ -16,6 +16,9 @@ const (
 	slotMask         = 1<<32 - 1 // where the number of the slot is in an element of the index
 )
 
+// BytesPerSubject is about what a Cache takes for each subject: its slot, its share of an index that is half full, and of the last chunk.
+const BytesPerSubject = 212
+
 // slabKey is the beginning of a look-up hash: uniform, and unpredictable without the look-up key.
 type slabKey [16]byte
 

@@ -21,13 +21,15 @@ import (
 const sqliteReaders = 4
 
 // sqlitePragmas: every commit is on disk before it returns (a key must not be lost after content was sealed under it), and deleted bytes are
-// overwritten. A locked database is waited for; the context ends the wait earlier. The cache is in KiB a connection.
-const sqlitePragmas = "_pragma=busy_timeout(15000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)" +
+// overwritten. A locked database is waited for; the context ends the wait earlier. The cache is in KiB a connection. A connection never creates the file: in
+// the place of one that was deleted there would be an empty vault.
+const sqlitePragmas = "mode=rw&_pragma=busy_timeout(15000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=secure_delete(ON)" +
 	"&_pragma=cache_size(-8000)&_pragma=temp_store(MEMORY)"
 
 // sqliteDialect is SQLite with one writing connection in this process; other processes take turns through the file's locks.
 type sqliteDialect struct {
 	path  string
+	file  os.FileInfo // tells the file that was opened from another one in its place
 	write *sql.DB
 }
 
@@ -44,7 +46,8 @@ func openSQLite(path string) (*database, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := file.Close(); err != nil {
+	opened, err := file.Stat()
+	if err := errors.Join(err, file.Close()); err != nil {
 		return nil, err
 	}
 	source := (&url.URL{Scheme: "file", OmitHost: true, Path: path}).String() + "?" + sqlitePragmas
@@ -66,7 +69,7 @@ func openSQLite(path string) (*database, error) {
 		db.SetMaxIdleConns(pool.conns)
 		*pool.db = db
 	}
-	d.dialect = &sqliteDialect{path: path, write: d.write}
+	d.dialect = &sqliteDialect{path: path, file: opened, write: d.write}
 	return d, nil
 }
 
@@ -135,6 +138,19 @@ func eachRow(ctx context.Context, tx *sql.Tx, statement string, n int, args func
 
 // durable is what the pragmas are for.
 func (*sqliteDialect) durable(context.Context) error { return nil }
+
+func (s *sqliteDialect) replaced() error {
+	now, err := os.Stat(s.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("%w: the file %s is gone: put it back and restart this process", ErrUnavailable, s.path)
+	case err != nil:
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
+	case !os.SameFile(now, s.file):
+		return fmt.Errorf("%w: the file %s was replaced while it was open: restart this process", ErrUnavailable, s.path)
+	}
+	return nil
+}
 
 func (s *sqliteDialect) lockMigrations(ctx context.Context) (func() error, error) {
 	return lockFile(ctx, s.path+".lock")

@@ -30,6 +30,19 @@ const (
 	subjectKeyColumns = `SELECT id, lookup, key_id, wrapped, keys FROM subjects WHERE `
 )
 
+// locatedRow is a row of the table subjects and the point at which it was there. The point comes with the row: only one statement sees both in the same
+// state of the database.
+type locatedRow struct {
+	subjectRow
+	at point
+}
+
+const locatedColumns = `SELECT id, lookup, key_id, wrapped, keys, changes, mark FROM subjects CROSS JOIN change_counter WHERE `
+
+func scanLocated(rows *sql.Rows, r *locatedRow) error {
+	return rows.Scan(fixed(r.id[:]), fixed(r.lookup[:]), fixed(r.keyID[:]), &r.wrapped, &r.keys, &r.at.number, fixed(r.at.mark[:]))
+}
+
 func scanSubject(rows *sql.Rows, r *subjectRow) error {
 	return rows.Scan(fixed(r.id[:]), fixed(r.lookup[:]), fixed(r.keyID[:]), &r.wrapped, &r.keys, &r.identity)
 }
@@ -44,18 +57,9 @@ func (v *Vault) Find(ctx context.Context, id Identity) (Subject, bool, error) {
 		return Subject{}, false, nil // nobody like that is ever created
 	}
 	h := newHasher(&v.secrets.lookup).identity(id)
-	return v.oneSubject(ctx, "lookup = ?", h[:])
-}
-
-// SubjectByID returns the subject behind a pseudonym, and false if there is none (any more).
-func (v *Vault) SubjectByID(ctx context.Context, id gdpr.SubjectID) (Subject, bool, error) {
-	return v.oneSubject(ctx, "id = ?", id[:])
-}
-
-func (v *Vault) oneSubject(ctx context.Context, condition string, value []byte) (Subject, bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	rows, err := collect(ctx, v.db.read, scanSubjectKeys, v.db.query(subjectKeyColumns+condition), value)
+	rows, err := collect(ctx, v.db.read, scanSubjectKeys, v.db.query(subjectKeyColumns+"lookup = ?"), h[:])
 	if err != nil {
 		return Subject{}, false, v.failed("look up a subject", err)
 	}
@@ -108,7 +112,7 @@ func (r *subjectRow) wrap(w *wrapper, keys *gdpr.Keys, identity []byte) {
 	r.identity = w.wrap(purposeIdentity, place[:], identity)
 }
 
-// subject decrypts the row's keys.
+// subject decrypts the row's keys. With an error it returns an empty Subject.
 func (r *subjectRow) subject(ctx context.Context, ws *wrappers) (Subject, error) {
 	w, err := ws.of(ctx, r.wrapped)
 	if err != nil {
@@ -120,7 +124,10 @@ func (r *subjectRow) subject(ctx context.Context, ws *wrappers) (Subject, error)
 		return Subject{}, fmt.Errorf("subject %s: %w", r.id, err)
 	}
 	keys, err := keysOf(r.keyID, plain)
-	return Subject{ID: r.id, Keys: keys}, err
+	if err != nil {
+		return Subject{}, fmt.Errorf("subject %s: %w", r.id, err)
+	}
+	return Subject{ID: r.id, Keys: keys}, nil
 }
 
 // who decrypts the row's identity.

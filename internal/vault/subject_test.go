@@ -3,8 +3,10 @@ package vault
 import (
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
@@ -65,9 +67,6 @@ func TestFindAndIdentify(t *testing.T) {
 		if got, ok, err := v.Find(t.Context(), alice); got != s || !ok || err != nil {
 			t.Errorf("Find: %v, %v", ok, err)
 		}
-		if got, ok, err := v.SubjectByID(t.Context(), s.ID); got != s || !ok || err != nil {
-			t.Errorf("SubjectByID: %v, %v", ok, err)
-		}
 		who, err := v.Identify(t.Context(), []gdpr.SubjectID{{1}, s.ID, s.ID})
 		if err != nil || len(who) != 1 || who[s.ID] != alice {
 			t.Errorf("Identify: %v, %v", who, err)
@@ -99,8 +98,12 @@ func TestDestroy(t *testing.T) {
 		if keys, err := v.KeysByID(t.Context(), []gdpr.KeyID{before[0].Keys.ID, before[1].Keys.ID}); err != nil || len(keys) != 1 {
 			t.Errorf("%d keys left, %v", len(keys), err)
 		}
-		if news, err := v.changesSince(t.Context(), 0); err != nil || news.upTo != 1 || !slices.Equal(news.destroyed, []gdpr.SubjectID{before[0].ID}) {
-			t.Errorf("changes %+v, %v", news, err)
+		list, known, err := v.changesSince(t.Context(), point{})
+		if err != nil || !known || len(list) != 2 || list[0].destroyed != (gdpr.SubjectID{}) || list[1].destroyed != before[0].ID {
+			t.Errorf("changes %+v, %v, %v", list, known, err)
+		}
+		if now, err := v.present(t.Context()); err != nil || now != list[1].point || now.number != 2 {
+			t.Errorf("the vault is at %+v, %v", now, err)
 		}
 		after := subjectsOf(t, v, alice, bob)
 		if after[0].ID == before[0].ID || after[0].Keys == before[0].Keys || after[1] != before[1] {
@@ -177,4 +180,47 @@ func TestSwappedRowsDoNotOpen(t *testing.T) {
 		`DELETE FROM subjects WHERE lookup = (SELECT max(lookup) FROM subjects)`,
 		`UPDATE subjects SET lookup = (SELECT lookup FROM taken)`)
 	f("keys under another purpose", ErrDamaged, nil, `UPDATE subjects SET keys = identity`)
+}
+
+// The row of one person does not open: all others are served and cached, and the error says so.
+func TestDamagedRowConcernsNobodyElse(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		v := newVault(t, cfg)
+		c := newCache(t, v, time.Hour)
+		running(t, c)
+		ids := people(0, 10)
+		before := subjectsOf(t, v, ids...)
+		if _, err := v.db.exec(t.Context(), `UPDATE subjects SET keys = identity WHERE id = ?`, before[3].ID[:]); err != nil {
+			t.Fatal(err)
+		}
+		asked := append(ids, people(10, 10)...) // half of them are new
+		check := func(err error) {
+			t.Helper()
+			if !errors.Is(err, ErrDamaged) || strings.Contains(err.Error(), "user-3") {
+				t.Errorf("error %v", err)
+			}
+		}
+		check(c.Resolve(t.Context(), asked))
+		got, err := v.Subjects(t.Context(), asked)
+		check(err)
+		var one CachedSubject
+		for i, id := range asked {
+			if i == 3 {
+				if got[i] != (Subject{}) || c.Get(lookup(c, id), &one) {
+					t.Error("somebody in the place of the damaged row")
+				}
+				continue
+			}
+			if got[i].ID == (gdpr.SubjectID{}) || i < 10 && got[i] != before[i] {
+				t.Errorf("%d is another subject", i)
+			}
+			if !c.Get(lookup(c, id), &one) || one.ID != got[i].ID {
+				t.Errorf("%d is not cached", i)
+			}
+		}
+		var n int
+		if err := v.db.read.QueryRowContext(t.Context(), `SELECT count(*) FROM subjects`).Scan(&n); err != nil || n != 20 {
+			t.Errorf("%d rows, %v, want 20", n, err)
+		}
+	})
 }

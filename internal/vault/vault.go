@@ -77,7 +77,8 @@ func (v *Vault) Ping(ctx context.Context) error {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	var name string
-	if err := v.db.watch.QueryRowContext(ctx, "SELECT name FROM deployment").Scan(&name); err != nil {
+	err := v.db.watch.QueryRowContext(ctx, "SELECT name FROM deployment").Scan(&name)
+	if err := v.db.settled(err); err != nil {
 		return v.failed("ask the vault for its name", err)
 	}
 	if name != v.deployment {

@@ -18,10 +18,10 @@ func TestOpenAgain(t *testing.T) {
 		keys, _ := newKeyring(t)
 		first := openVault(t, cfg, keys)
 		second := openVault(t, cfg, keys)
-		if first.SearchKey() != second.SearchKey() || first.LookupKey() != second.LookupKey() || second.Deployment() != cfg.Deployment {
+		if first.SearchKey() != second.SearchKey() || first.secrets != second.secrets || second.Deployment() != cfg.Deployment {
 			t.Error("the deployment's secrets changed")
 		}
-		if first.SearchKey() == first.LookupKey() || first.SearchKey() == [32]byte{} {
+		if first.secrets.search == first.secrets.lookup || first.SearchKey() == [32]byte{} {
 			t.Error("the deployment's secrets are not secret")
 		}
 		var versions int
@@ -154,7 +154,7 @@ func TestNothingReadableInFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	search, lookup := v.SearchKey(), v.LookupKey()
+	search, lookup := v.secrets.search, v.secrets.lookup
 	dir := filepath.Dir(cfg.DSN)
 	for name, secret := range map[string][]byte{
 		"user id":       []byte("user-250@example.com"),
@@ -179,7 +179,7 @@ func TestNothingReadableInFiles(t *testing.T) {
 	if err := v.Destroy(t.Context(), subjects[250].ID); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := v.DestroyDayKeys(t.Context(), "2026-11-21"); err != nil {
+	if _, err := v.destroyDayKeys(t.Context(), "2026-11-21", at.AddDate(0, 0, 1)); err != nil {
 		t.Fatal(err)
 	}
 	for name, gone := range map[string][]byte{"look-up hash": h[:], "key id": subjects[250].Keys.ID[:], "key id of the day": day.ID[:]} {
@@ -225,7 +225,7 @@ func TestLockedSQLite(t *testing.T) {
 		t.Errorf("create: %v", err)
 	}
 	subjectsOf(t, v, known...)
-	if _, err := v.changesSince(t.Context(), 0); err != nil {
+	if _, _, err := v.changesSince(t.Context(), point{}); err != nil {
 		t.Errorf("changes: %v", err)
 	}
 	if err := tx.Rollback(); err != nil {

@@ -6,7 +6,8 @@ CREATE TABLE deployment (
     name       TEXT COLLATE "C" NOT NULL,
     generation BIGINT  NOT NULL, -- of the key-encryption key that secrets and everything new are wrapped under
     secrets    BYTEA   NOT NULL, -- wrapped: search key, look-up key
-    days_kept  TEXT COLLATE "C" NOT NULL  -- keys of days before this one were destroyed
+    days_kept  TEXT COLLATE "C" NOT NULL, -- keys of days before this one were destroyed
+    day_known  TEXT COLLATE "C" NOT NULL  -- up to here time is known to have passed, whatever a clock says; empty before the first key of a day
 );
 
 -- Generations of the key-encryption key that something may be wrapped under. The fingerprint tells a wrong keyring.
@@ -36,19 +37,23 @@ CREATE TABLE day_keys (
     keys    BYTEA   NOT NULL
 );
 
--- One row: how many subjects were ever destroyed. Caches ask for it under their lease.
+-- One row: how many transactions have created or destroyed subjects. Each makes a random mark, so that a number that is reached again after the database
+-- went back in time (a restored backup, a standby that missed commits) is not taken for the same state.
 CREATE TABLE change_counter (
     one     SMALLINT NOT NULL PRIMARY KEY CHECK (one = 1),
-    changes BIGINT  NOT NULL
+    changes BIGINT  NOT NULL,
+    mark    BYTEA   NOT NULL CHECK (length(mark) = 16)
 );
-INSERT INTO change_counter (one, changes) VALUES (1, 0);
+INSERT INTO change_counter (one, changes, mark) VALUES (1, 0, decode('00000000000000000000000000000000', 'hex'));
 
--- The latest destroyed subjects, so that caches drop these and keep the rest.
+-- The latest of these transactions, the newest always among them: caches follow them under their lease.
 CREATE TABLE changes (
     change    BIGINT  NOT NULL PRIMARY KEY, -- change_counter after this change
-    subject   BYTEA   NOT NULL,
+    mark      BYTEA   NOT NULL CHECK (length(mark) = 16),
+    subject   BYTEA  ,                      -- who was destroyed; NULL: subjects were created
     at_micros BIGINT  NOT NULL
 );
+INSERT INTO changes (change, mark, subject, at_micros) VALUES (0, decode('00000000000000000000000000000000', 'hex'), NULL, 0);
 
 -- The latest checkpoint of each log.
 CREATE TABLE checkpoints (

@@ -6,7 +6,8 @@ CREATE TABLE deployment (
     name       TEXT    NOT NULL,
     generation INTEGER NOT NULL, -- of the key-encryption key that secrets and everything new are wrapped under
     secrets    BLOB    NOT NULL, -- wrapped: search key, look-up key
-    days_kept  TEXT    NOT NULL  -- keys of days before this one were destroyed
+    days_kept  TEXT    NOT NULL, -- keys of days before this one were destroyed
+    day_known  TEXT    NOT NULL  -- up to here time is known to have passed, whatever a clock says; empty before the first key of a day
 ) STRICT;
 
 -- Generations of the key-encryption key that something may be wrapped under. The fingerprint tells a wrong keyring.
@@ -36,19 +37,23 @@ CREATE TABLE day_keys (
     keys    BLOB    NOT NULL
 ) STRICT;
 
--- One row: how many subjects were ever destroyed. Caches ask for it under their lease.
+-- One row: how many transactions have created or destroyed subjects. Each makes a random mark, so that a number that is reached again after the database
+-- went back in time (a restored backup, a standby that missed commits) is not taken for the same state.
 CREATE TABLE change_counter (
     one     INTEGER NOT NULL PRIMARY KEY CHECK (one = 1),
-    changes INTEGER NOT NULL
+    changes INTEGER NOT NULL,
+    mark    BLOB    NOT NULL CHECK (length(mark) = 16)
 ) STRICT;
-INSERT INTO change_counter (one, changes) VALUES (1, 0);
+INSERT INTO change_counter (one, changes, mark) VALUES (1, 0, zeroblob(16));
 
--- The latest destroyed subjects, so that caches drop these and keep the rest.
+-- The latest of these transactions, the newest always among them: caches follow them under their lease.
 CREATE TABLE changes (
     change    INTEGER NOT NULL PRIMARY KEY, -- change_counter after this change
-    subject   BLOB    NOT NULL,
+    mark      BLOB    NOT NULL CHECK (length(mark) = 16),
+    subject   BLOB   ,                      -- who was destroyed; NULL: subjects were created
     at_micros INTEGER NOT NULL
 ) STRICT;
+INSERT INTO changes (change, mark, subject, at_micros) VALUES (0, zeroblob(16), NULL, 0);
 
 -- The latest checkpoint of each log.
 CREATE TABLE checkpoints (
