@@ -70,19 +70,21 @@ func newDeployment(t *testing.T) *deployment {
 	broker, dsn, clickhouse := testkit.RealKafka(t), testkit.Postgres(t), testkit.ClickHouse(t)
 	d := &deployment{project: project(t), bin: programs(t), volumes: t.TempDir(), secrets: makeSecrets(t)}
 	d.instead = map[string]string{
-		"AGENTAUDIT_KAFKA__BROKERS":         broker,
-		"AGENTAUDIT_CLICKHOUSE__ADDRESSES":  clickhouse.URL,
-		"AGENTAUDIT_CLICKHOUSE__DATABASE":   clickhouse.Database,
-		"AGENTAUDIT_CLICKHOUSE__USER":       clickhouse.User, // the engine has one user only
-		"AGENTAUDIT_INGEST__TOPICS__EVENTS": clickhouse.Database + ".events",
-		"AGENTAUDIT_INGEST__TOPICS__SYSTEM": clickhouse.Database + ".system",
-		"AGENTAUDIT_HTTP__INGEST":           freeAddress(t),
-		"AGENTAUDIT_HTTP__EXPORTER":         freeAddress(t),
-		"AGENTAUDIT_HTTP__DETECTOR":         freeAddress(t),
+		"AGENTAUDIT_KAFKA__BROKERS":             broker,
+		"AGENTAUDIT_CLICKHOUSE__ADDRESSES":      clickhouse.URL,
+		"AGENTAUDIT_CLICKHOUSE__DATABASE":       clickhouse.Database,
+		"AGENTAUDIT_CLICKHOUSE__USER":           clickhouse.User, // the engine has one user only
+		"AGENTAUDIT_INGEST__TOPICS__EVENTS":     clickhouse.Database + ".events",
+		"AGENTAUDIT_INGEST__TOPICS__SYSTEM":     clickhouse.Database + ".system",
+		"AGENTAUDIT_EXPORTER__CHECKPOINT_TOPIC": clickhouse.Database + ".checkpoints",
+		"AGENTAUDIT_HTTP__INGEST":               freeAddress(t),
+		"AGENTAUDIT_HTTP__EXPORTER":             freeAddress(t),
+		"AGENTAUDIT_HTTP__DETECTOR":             freeAddress(t),
 	}
 	t.Cleanup(func() {
 		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_INGEST__TOPICS__EVENTS"])
 		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_INGEST__TOPICS__SYSTEM"])
+		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_EXPORTER__CHECKPOINT_TOPIC"])
 	})
 	for name := range d.project.Volumes {
 		if err := os.Mkdir(filepath.Join(d.volumes, name), 0o700); err != nil {

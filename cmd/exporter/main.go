@@ -1,4 +1,4 @@
-// Command exporter checks sealed entries again, moves the checkpoints and sends heartbeats.
+// Command exporter checks sealed entries again, signs checkpoints, serves the logs and sends heartbeats.
 package main
 
 import (
@@ -11,13 +11,14 @@ import (
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/exporter"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
 )
 
 func main() {
 	os.Exit(process.Main(process.Spec{
 		Name:   "exporter",
-		Help:   "Checks sealed entries again, moves the checkpoints and sends heartbeats.",
+		Help:   "Checks sealed entries again, signs checkpoints, serves the logs and sends heartbeats.",
 		Listen: func(c config.Config) string { return c.HTTP.Exporter },
 		Memory: func(c config.Config) config.ByteSize { return c.Exporter.MemoryLimit },
 		Build:  build,
@@ -38,17 +39,23 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 	}
 	e, err := exporter.New(exporterConfig(base.Config), exporter.Deps{
 		Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Author: signer, Metrics: base.Metrics, Log: base.Log,
+		Keys: func() (*logkeys.Folder, error) {
+			return logkeys.Load(string(base.Config.Exporter.SigningKeys), base.Config.Deployment)
+		},
 	})
 	if err != nil {
 		return nil, errors.Join(err, systems.Close())
 	}
-	return &process.Process{Run: e.Run, Close: systems.Close, Checks: e.Checks()}, nil
+	return &process.Process{Run: e.Run, Close: systems.Close, Checks: e.Checks(), Handler: e.Handler()}, nil
 }
 
 // exporterConfig hands the exporter what is its of the configuration.
 func exporterConfig(c config.Config) exporter.Config {
 	cfg := exporter.DefaultConfig()
 	cfg.SystemTopic = c.Ingest.Topics.System
+	cfg.CheckpointTopic = c.Exporter.CheckpointTopic
+	cfg.RepublishEvery = c.Exporter.RepublishEvery
+	cfg.PublicTiles = c.Exporter.PublicTiles
 	cfg.PollEvery = c.Exporter.PollEvery
 	cfg.RecheckEvery = c.Exporter.RecheckEvery
 	cfg.HeartbeatEvery = c.Exporter.HeartbeatEvery

@@ -23,12 +23,15 @@ Exit codes: 0 good; 1 the answer is no, such as a broken chain; 2 it could not b
 type commands struct {
 	process.Flags
 
-	Up     upCommand     `cmd:"" help:"Run everything on this machine."`
-	Emit   emitCommand   `cmd:"" help:"Send events to Kafka."`
-	Verify verifyCommand `cmd:"" help:"Check every entry and link."`
-	Query  queryCommand  `cmd:"" help:"Run read-only SQL."`
-	Events eventsCommand `cmd:"" help:"Find events of people."`
-	Log    struct {
+	Up          upCommand          `cmd:"" help:"Run everything on this machine."`
+	Emit        emitCommand        `cmd:"" help:"Send events to Kafka."`
+	Verify      verifyCommand      `cmd:"" help:"Check every entry and link."`
+	Checkpoint  checkpointCommand  `cmd:"" help:"Print the latest signed checkpoints."`
+	Prove       proveCommand       `cmd:"" help:"Prove that an event stands in a log."`
+	VerifyProof verifyProofCommand `cmd:"" help:"Check a proof, without any server."`
+	Query       queryCommand       `cmd:"" help:"Run read-only SQL."`
+	Events      eventsCommand      `cmd:"" help:"Find events of people."`
+	Log         struct {
 		List   logListCommand   `cmd:"" help:"List the logs and their heads."`
 		Reopen logReopenCommand `cmd:"" help:"Go on after a gap, a rewind or a rollback: end a log and begin its successor."`
 	} `cmd:"" help:"Logs: list, reopen."`
@@ -36,7 +39,9 @@ type commands struct {
 	Keys  struct {
 		Create       keysCreateCommand       `cmd:"" help:"Make the keyring."`
 		CreateAuthor keysCreateAuthorCommand `cmd:"" help:"Make the key that signs the exporter's own records."`
-	} `cmd:"" help:"Keys: create, create-author."`
+		List         keysListCommand         `cmd:"" help:"Print the public keys of checkpoints."`
+		Rotate       keysRotateCommand       `cmd:"" help:"Replace the key that signs checkpoints."`
+	} `cmd:"" help:"Keys: create, create-author, list, rotate."`
 	Engine struct {
 		Fetch engineFetchCommand `cmd:"" help:"Fetch the embedded ClickHouse engine into the cache and check its digest."`
 	} `cmd:"" help:"The embedded ClickHouse engine: fetch."`

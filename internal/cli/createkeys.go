@@ -9,11 +9,12 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
-// createMissingKeys makes the keyring and the exporter's key where there is none, and leaves what is there as it is. A
+// createMissingKeys makes the keyring and the exporter's keys where there is none, and leaves what is there as it is. A
 // keyring that was lost is not replaced unnoticed: the vault refuses another one than its own when it is opened next.
 func createMissingKeys(ctx context.Context, cfg config.Config, out io.Writer) error {
 	_, err := vault.CreateKeyring(ctx, process.KeyConfig(cfg))
@@ -21,7 +22,14 @@ func createMissingKeys(ctx context.Context, cfg config.Config, out io.Writer) er
 		return err
 	}
 	key := string(cfg.Exporter.AuthorKeyFile)
-	return report(out, key, author.CreateKey(key))
+	if err := report(out, key, author.CreateKey(key)); err != nil {
+		return err
+	}
+	made, err := logkeys.Ensure(string(cfg.Exporter.SigningKeys), cfg.Deployment)
+	if err != nil || !made {
+		return err
+	}
+	return report(out, "a key in "+string(cfg.Exporter.SigningKeys), nil)
 }
 
 // report says that a secret was made, and nothing if it was there.

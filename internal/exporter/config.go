@@ -10,6 +10,12 @@ import (
 type Config struct {
 	// SystemTopic is where heartbeats go.
 	SystemTopic string
+	// CheckpointTopic is where signed checkpoints go.
+	CheckpointTopic string
+	// RepublishEvery is how often checkpoints that have not moved are published again, and how soon other keys sign. 1 s to 1 h.
+	RepublishEvery time.Duration
+	// PublicTiles serves checkpoints, tiles and entries to everybody who asks. Entries name no person, but tenants, agents, tools and costs.
+	PublicTiles bool
 	// PollEvery is how often the table is asked whether it has changed; a checkpoint is behind by at most that and the time of a few queries.
 	// 10 ms to 10 s.
 	PollEvery time.Duration
@@ -26,6 +32,8 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		SystemTopic:      "audit.system",
+		CheckpointTopic:  "audit.checkpoints",
+		RepublishEvery:   time.Minute,
 		PollEvery:        500 * time.Millisecond,
 		RecheckEvery:     time.Hour,
 		HeartbeatEvery:   time.Minute,
@@ -38,12 +46,16 @@ func (c *Config) Validate() error {
 	if c.SystemTopic == "" {
 		return errors.New("exporter: system topic: must be named")
 	}
+	if c.CheckpointTopic == "" {
+		return errors.New("exporter: topic of checkpoints: must be named")
+	}
 	for _, d := range []struct {
 		name            string
 		value, from, to time.Duration
 	}{
 		{"poll interval", c.PollEvery, 10 * time.Millisecond, 10 * time.Second},
 		{"recheck interval", c.RecheckEvery, time.Second, 30 * 24 * time.Hour},
+		{"republish interval", c.RepublishEvery, time.Second, time.Hour},
 		{"heartbeat interval", c.HeartbeatEvery, time.Second, time.Hour},
 	} {
 		if d.value < d.from || d.value > d.to {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -23,6 +24,7 @@ type Deps struct {
 	Store   *store.Store
 	Vault   *vault.Vault
 	Author  *author.Author // signs the heartbeats; Exporter registers it in the vault
+	Keys    Keys           // sign the checkpoints
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
 }
@@ -36,12 +38,15 @@ type Exporter struct {
 	scans   chan struct{} // bounds the logs that are being followed at one moment
 	recheck chan struct{} // one log is checked anew at a time
 	changes *changes
+
+	keys      atomic.Pointer[signingKeys]
+	published *published
 }
 
 // parallelScans bounds the queries that following makes at a time. Checking is bound by the processor, and the engine shares it.
 const parallelScans = 4
 
-// New checks the configuration. It starts nothing.
+// New checks the configuration and reads the keys. It starts nothing.
 func New(cfg Config, deps Deps) (*Exporter, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -50,7 +55,16 @@ func New(cfg Config, deps Deps) (*Exporter, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Exporter{cfg: cfg, deps: deps, log: deps.Log, metrics: m, scans: make(chan struct{}, parallelScans), recheck: make(chan struct{}, 1), changes: newChanges()}, nil
+	e := &Exporter{
+		cfg: cfg, deps: deps, log: deps.Log, metrics: m, scans: make(chan struct{}, parallelScans), recheck: make(chan struct{}, 1),
+		changes: newChanges(), published: newPublished(),
+	}
+	keys, err := e.loadKeys()
+	if err != nil {
+		return nil, err
+	}
+	e.keys.Store(keys)
+	return e, nil
 }
 
 // Run works until ctx ends and returns nil then. It fails when its author's name belongs to another key.
@@ -62,6 +76,8 @@ func (e *Exporter) Run(ctx context.Context) error {
 	group.Go(func() error { return e.watch(ctx, group) })  // ends with ctx, as do the followers it starts
 	group.Go(func() error { return e.heartbeats(ctx) })    // ends with ctx
 	group.Go(func() error { return e.expireDayKeys(ctx) }) // ends with ctx
+	group.Go(func() error { return e.publish(ctx) })       // ends with ctx
+	group.Go(func() error { return e.watchKeys(ctx) })     // ends with ctx
 	return ignoreEnd(ctx, group.Wait())
 }
 

@@ -1,6 +1,7 @@
 package exporter
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 )
 
 const (
-	// stepEntries is how many entries are checked before the checkpoint moves, when there are many: some tenths of a second of work.
+	// stepEntries is how many entries are checked before the checkpoint moves, when there are many: some tenths of a second of work, and 6 MB of tiles.
 	stepEntries = 200_000
 
 	// faultLooks is how often a fault must be seen, from the checkpoint on and PollEvery apart, before it is one: a replica of ClickHouse that has not
@@ -26,7 +27,7 @@ const (
 // alone: its checkpoint stays at what was good. Other logs go on.
 func (e *Exporter) followLog(ctx context.Context, log string) error {
 	group, groupCtx := errgroup.WithContext(ctx)
-	f := &follower{exporter: e, log: log, hasher: chain.NewHasher(), caughtUp: make(chan struct{})}
+	f := &follower{exporter: e, log: log, caughtUp: make(chan struct{})}
 	group.Go(func() error { return f.run(groupCtx) })                         // ends with groupCtx or a fault
 	group.Go(func() error { return e.recheckLog(groupCtx, log, f.caughtUp) }) // ends with groupCtx or a fault
 	err := group.Wait()
@@ -45,11 +46,13 @@ func (e *Exporter) followLog(ctx context.Context, log string) error {
 type follower struct {
 	exporter *Exporter
 	log      string
-	hasher   *chain.Hasher
 
-	sealed   vault.Checkpoint // the latest one known; zero Size: none
-	verifier *chain.Verifier  // at sealed or behind it; nil: to be made from the vault's checkpoint
-	caughtUp chan struct{}    // closed once the checkpoint covered all entries
+	sealed   vault.Checkpoint   // the latest one known; zero Size: none
+	verifier *chain.Verifier    // at sealed or behind it; nil: to be made from the vault's checkpoint
+	tree     *chain.Tree        // over the entries that verifier has checked; nil as that
+	staged   []store.StoredTile // full tiles of tree that are not stored yet
+	keys     *signingKeys       // that have signed sealed; nil: unknown
+	caughtUp chan struct{}      // closed once the checkpoint covered all entries
 }
 
 // run follows the log until ctx ends or a *chain.Fault was seen faultLooks times.
@@ -66,13 +69,13 @@ func (f *follower) run(ctx context.Context) error {
 			return nil
 		case errors.As(err, &fault):
 			f.exporter.metrics.seals.behind(f.log)
-			f.verifier = nil
+			f.forget()
 			if faults++; faults >= faultLooks {
 				return fault
 			}
 		case err != nil:
 			f.exporter.metrics.seals.behind(f.log)
-			f.verifier = nil
+			f.forget()
 			if !failing {
 				f.exporter.failing("following is interrupted, trying again", err, "log", f.log)
 			}
@@ -107,9 +110,6 @@ func (f *follower) covered() {
 	}
 }
 
-// errEnough ends a scan early.
-var errEnough = errors.New("enough entries for one step")
-
 // step checks what is new, up to stepEntries, and moves the checkpoint. more says that there is more. A *chain.Fault says that the log contradicts itself or the
 // checkpoint; what was good before it is covered by the checkpoint nevertheless.
 func (f *follower) step(ctx context.Context) (more bool, err error) {
@@ -124,16 +124,24 @@ func (f *follower) step(ctx context.Context) (more bool, err error) {
 			return false, err
 		}
 	}
-	err = f.check(ctx)
-	if more = errors.Is(err, errEnough); more {
-		err = nil
-	}
-	if head := f.verifier.Head(); head.Size > f.sealed.Size {
+	more, err = f.exporter.walk(ctx, f.verifier, stepEntries, f.grow)
+	if head := f.verifier.Head(); head.Size > f.sealed.Size && f.tree.Size() == head.Size {
 		if sealErr := f.seal(ctx, head); sealErr != nil {
 			return false, errors.Join(err, sealErr)
 		}
 	}
+	if err == nil && !more && f.verifier != nil {
+		err = f.signAnew(ctx)
+	}
 	return more, err
+}
+
+// grow appends a checked entry to the tree.
+func (f *follower) grow(leaf chain.Hash) error {
+	return f.tree.Append(leaf, func(full chain.Tile) error {
+		f.staged = append(f.staged, store.StoredTile{Level: full.Level, Index: full.Index, Hashes: bytes.Clone(full.Hashes), Root: full.Root})
+		return nil
+	})
 }
 
 // load starts at the vault's checkpoint, which the store must reproduce.
@@ -143,79 +151,86 @@ func (f *follower) load(ctx context.Context) error {
 		return err
 	}
 	if checkpoint.Size < f.sealed.Size {
-		return f.fault(checkpoint.Size, fmt.Sprintf("the vault's checkpoint went back from %d entries to %d", f.sealed.Size, checkpoint.Size))
+		return fault(f.log, checkpoint.Size, "the vault's checkpoint went back from %d entries to %d", f.sealed.Size, checkpoint.Size)
 	}
 	if !found {
-		f.verifier = chain.NewVerifier(f.log)
+		f.verifier, f.tree = chain.NewVerifier(f.log), chain.NewTree()
 		return nil
 	}
 	entry, err := f.exporter.deps.Store.EntryAt(ctx, f.log, checkpoint.Size-1)
 	if errors.Is(err, store.ErrNotFound) {
-		return f.fault(checkpoint.Size-1, fmt.Sprintf("missing, but the vault's checkpoint has %d entries", checkpoint.Size))
+		return fault(f.log, checkpoint.Size-1, "missing, but the vault's checkpoint has %d entries", checkpoint.Size)
 	}
 	if err != nil {
 		return err
 	}
 	head, err := chain.HeadOf(entry)
 	if err != nil {
-		return f.fault(checkpoint.Size-1, err.Error())
+		return fault(f.log, checkpoint.Size-1, "%v", err)
 	}
 	if head.Log != f.log || head.Size != checkpoint.Size || head.Leaf != checkpoint.Head {
-		return f.fault(checkpoint.Size-1, "not the entry of the vault's checkpoint")
+		return fault(f.log, checkpoint.Size-1, "not the entry of the vault's checkpoint")
 	}
-	f.sealed, f.verifier = checkpoint, chain.NewVerifierAt(head)
+	tree, err := f.exporter.loadTree(ctx, checkpoint)
+	if err != nil {
+		return err
+	}
+	f.sealed, f.verifier, f.tree = checkpoint, chain.NewVerifierAt(head), tree
 	return nil
 }
 
-// check runs the verifier over what is behind its head. The scan begins with the head's own entry: if that is gone or another one, so is what was
-// vouched for.
-func (f *follower) check(ctx context.Context) error {
-	head := f.verifier.Head()
-	anchored := head.Size == 0
-	checked := 0
-	defer func() { f.exporter.metrics.checked.Add(float64(checked)) }()
-	err := f.exporter.deps.Store.Scan(ctx, f.log, max(head.Size, 1)-1, func(seq uint64, entry []byte, leaf chain.Hash) error {
-		if !anchored {
-			if seq != head.Size-1 {
-				return f.missing(head)
-			}
-			if leaf != head.Leaf || f.hasher.Leaf(entry) != head.Leaf {
-				return f.fault(seq, "no longer the entry that was checked")
-			}
-			anchored = true
-			return nil
-		}
-		if err := f.verifier.Check(seq, entry, leaf); err != nil {
-			return err
-		}
-		if checked++; checked == stepEntries {
-			return errEnough
-		}
-		return nil
-	})
-	if err == nil && !anchored {
-		return f.missing(head)
-	}
-	return err
-}
-
-func (f *follower) missing(head chain.Head) error {
-	return f.fault(head.Size-1, fmt.Sprintf("missing, but %d entries were checked before", head.Size))
-}
-
-func (f *follower) fault(seq uint64, reason string) error {
-	return &chain.Fault{Log: f.log, Seq: seq, Reason: reason}
-}
-
-// seal moves the vault's checkpoint to head. If another exporter was faster, or the outcome is unknown, the next step begins with the vault's checkpoint.
+// seal vouches for head: it stages the tiles that have become full, signs, and moves the vault's checkpoint. Whoever sees the checkpoint finds the tiles. If
+// another exporter was faster, or the outcome is unknown, the next step begins with the vault's checkpoint; what was signed here is then seen by nobody.
 func (f *follower) seal(ctx context.Context, head chain.Head) error {
-	next := vault.Checkpoint{Log: f.log, Size: head.Size, Head: head.Leaf, At: time.Now()}
+	next, err := f.sign(head)
+	if err != nil {
+		return err
+	}
+	if err := f.exporter.deps.Store.StageTiles(ctx, f.log, f.staged); err != nil {
+		f.forget()
+		return err
+	}
+	f.staged = nil
 	swapped, err := f.exporter.deps.Vault.CompareAndSwapCheckpoint(ctx, f.log, f.sealed.Size, next)
 	if err != nil || !swapped {
-		f.verifier = nil
+		f.forget()
 		return err
 	}
 	f.sealed = next
 	f.exporter.metrics.seals.moved(f.log, head.Size)
+	f.exporter.published.offer(next)
 	return nil
 }
+
+// sign makes the checkpoint of head, over the tree that was built from checked entries.
+func (f *follower) sign(head chain.Head) (vault.Checkpoint, error) {
+	keys := f.exporter.keys.Load()
+	point := chain.Checkpoint{Deployment: f.exporter.deps.Vault.Deployment(), Log: f.log, Size: head.Size, Root: f.tree.Root()}
+	signed, err := point.Sign(keys.signers...)
+	if err != nil {
+		return vault.Checkpoint{}, fmt.Errorf("sign the checkpoint of %s: %w", f.log, err)
+	}
+	f.keys = keys
+	return vault.Checkpoint{Log: f.log, Size: head.Size, Head: head.Leaf, Root: point.Root, Note: string(signed), At: time.Now()}, nil
+}
+
+// signAnew replaces the signatures below the latest checkpoint when the keys have changed. Only what this follower has checked itself is signed.
+func (f *follower) signAnew(ctx context.Context) error {
+	if f.sealed.Size == 0 || f.keys == f.exporter.keys.Load() || f.verifier.Head().Size != f.sealed.Size {
+		return nil
+	}
+	next, err := f.sign(f.verifier.Head())
+	if err != nil || next.Note == f.sealed.Note {
+		return err
+	}
+	if err := f.exporter.deps.Vault.ReplaceNote(ctx, f.sealed, next.Note); err != nil {
+		f.keys = nil
+		return err
+	}
+	f.sealed.Note = next.Note
+	f.exporter.published.offer(f.sealed)
+	return nil
+}
+
+// forget makes the next step begin with the vault's checkpoint.
+func (f *follower) forget() { f.verifier, f.tree, f.staged, f.keys = nil, nil, nil, nil }

@@ -181,7 +181,7 @@ func TestAFailedStepBeginsAtTheCheckpoint(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	// A step that fails leaves the follower where the vault's checkpoint is.
-	follower := &follower{exporter: p.Exporter, log: l.head.Log, hasher: chain.NewHasher(), caughtUp: make(chan struct{})}
+	follower := &follower{exporter: p.Exporter, log: l.head.Log, caughtUp: make(chan struct{})}
 	if _, err := follower.step(ctx); err == nil {
 		t.Error("a step without time succeeds")
 	}

@@ -63,7 +63,8 @@ func TestNameOfAnotherKeyIsFatal(t *testing.T) {
 	if err := newAuthor(t, "exporter-1").Register(t.Context(), r.vault); err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(r.cfg, Deps{Kafka: r.kafka, Store: r.store, Vault: r.vault, Author: r.author, Metrics: prometheus.NewRegistry(), Log: slog.New(slog.DiscardHandler)})
+	e, err := New(r.cfg, Deps{Kafka: r.kafka, Store: r.store, Vault: r.vault, Author: r.author, Keys: r.loadKeys, Metrics: prometheus.NewRegistry(),
+		Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ type metrics struct {
 	retries    prometheus.Counter
 	heartbeats *prometheus.CounterVec
 	destroyed  prometheus.Counter
+	published  prometheus.Counter
+	rechecked  *prometheus.GaugeVec
 	seals      *sealGauges
 }
 
@@ -33,6 +35,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		destroyed: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "agentaudit_exporter_day_keys_destroyed_total", Help: "Keys of rejected records that were destroyed after their time.",
 		}),
+		published: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "agentaudit_exporter_published_checkpoints_total", Help: "Signed checkpoints that Kafka has taken, those that had not moved included.",
+		}),
+		rechecked: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "agentaudit_exporter_recheck_end_seconds", Help: "When all entries and tiles of the log were last found right, from the first to the checkpoint, in Unix seconds.",
+		}, []string{"log"}),
 		seals: &sealGauges{
 			size: prometheus.NewDesc("agentaudit_seal_size", "Entries that the log's checkpoint covers.", []string{"log"}, nil),
 			age:  prometheus.NewDesc("agentaudit_seal_age_seconds", "Time since the log's checkpoint last covered all of its entries.", []string{"log"}, nil),
@@ -42,7 +50,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	for _, result := range []string{resultSent, resultFailed} {
 		m.heartbeats.WithLabelValues(result) // there from the start, so that rates are right
 	}
-	for _, c := range []prometheus.Collector{m.failures, m.checked, m.retries, m.heartbeats, m.destroyed, m.seals} {
+	for _, c := range []prometheus.Collector{m.failures, m.checked, m.retries, m.heartbeats, m.destroyed, m.published, m.rechecked, m.seals} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

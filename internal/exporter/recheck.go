@@ -3,8 +3,9 @@ package exporter
 import (
 	"context"
 	"errors"
-	"fmt"
+	"time"
 
+	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -21,13 +22,13 @@ func (e *Exporter) recheckLog(ctx context.Context, log string, caughtUp <-chan s
 	for {
 		err := e.recheckOnce(ctx, log)
 		pause := e.cfg.RecheckEvery
-		var fault *chain.Fault
+		var bad *chain.Fault
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case errors.As(err, &fault):
+		case errors.As(err, &bad):
 			if faults++; faults >= faultLooks {
-				return fault
+				return bad
 			}
 			pause = e.cfg.PollEvery
 		case err != nil:
@@ -54,23 +55,45 @@ func (e *Exporter) recheckOnce(ctx context.Context, log string) error {
 	if err != nil || !found {
 		return err // without a checkpoint there is nothing that could have been changed since
 	}
-	verifier := chain.NewVerifier(log)
-	err = e.deps.Store.Scan(ctx, log, 0, func(seq uint64, entry []byte, leaf chain.Hash) error {
-		// One entry beyond the checkpoint is looked at, because it may be a second one at the checkpoint's last seq.
-		if verifier.Head().Size == checkpoint.Size && seq >= checkpoint.Size {
-			return errEnough
-		}
-		return verifier.Check(seq, entry, leaf)
-	})
-	head := verifier.Head()
-	e.metrics.checked.Add(float64(head.Size))
-	switch {
-	case err != nil && !errors.Is(err, errEnough):
+	if err := e.checkWhole(ctx, checkpoint, stepEntries); err != nil {
 		return err
-	case head.Size < checkpoint.Size:
-		return &chain.Fault{Log: log, Seq: head.Size, Reason: fmt.Sprintf("missing, but the vault's checkpoint has %d entries", checkpoint.Size)}
-	case head.Leaf != checkpoint.Head:
-		return &chain.Fault{Log: log, Seq: head.Size - 1, Reason: "not the entry of the vault's checkpoint"}
 	}
+	e.metrics.rechecked.WithLabelValues(log).Set(float64(time.Now().Unix()))
 	return nil
+}
+
+// checkWhole checks all entries below a checkpoint, step of them in a query, the tiles over them, and that both are what the checkpoint vouches for.
+func (e *Exporter) checkWhole(ctx context.Context, checkpoint vault.Checkpoint, step uint64) error {
+	verifier, tree := chain.NewVerifier(checkpoint.Log), chain.NewTree()
+	var levels []*storedTiles
+	grow := func(leaf chain.Hash) error {
+		return tree.Append(leaf, func(full chain.Tile) error {
+			if full.Level == len(levels) {
+				levels = append(levels, &storedTiles{store: e.deps.Store, log: checkpoint.Log, level: full.Level})
+			}
+			return levels[full.Level].compare(ctx, full)
+		})
+	}
+	for more := true; more; {
+		left := checkpoint.Size - verifier.Head().Size
+		if left == 0 {
+			break
+		}
+		var err error
+		if more, err = e.walk(ctx, verifier, min(left, step), grow); err != nil {
+			return err
+		}
+	}
+	head := verifier.Head()
+	switch {
+	case head.Size < checkpoint.Size:
+		return fault(checkpoint.Log, head.Size, "missing, but the vault's checkpoint has %d entries", checkpoint.Size)
+	case head.Leaf != checkpoint.Head:
+		return fault(checkpoint.Log, head.Size-1, "not the entry of the vault's checkpoint")
+	case tree.Root() != checkpoint.Root:
+		return fault(checkpoint.Log, head.Size-1, "the entries do not make the root of the vault's checkpoint")
+	}
+	// Looks once more at the last entry, beside which there may be a second one.
+	_, err := e.walk(ctx, verifier, 1, func(chain.Hash) error { return nil })
+	return err
 }

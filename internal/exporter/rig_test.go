@@ -15,9 +15,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"go.uber.org/goleak"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/vault"
@@ -39,6 +41,7 @@ type rig struct {
 	vault  *vault.Vault
 	author *author.Author
 	kafka  *kafkaio.Client
+	keys   string // folder of the keys that sign
 }
 
 func newRig(t *testing.T) *rig {
@@ -58,7 +61,36 @@ func newRig(t *testing.T) *rig {
 	r.vault = newVault(t)
 	r.author = newAuthor(t, "exporter-1")
 	r.kafka = newKafka(t, "127.0.0.1:1")
+	r.keys = filepath.Join(t.TempDir(), "keys")
+	r.newKey()
 	return r
+}
+
+// newKey adds a key that signs.
+func (r *rig) newKey() logkeys.Key {
+	r.t.Helper()
+	key, err := logkeys.Create(r.keys, "test")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return key
+}
+
+// loadKeys is what an exporter reads keys with.
+func (r *rig) loadKeys() (*logkeys.Folder, error) { return logkeys.Load(r.keys, "test") }
+
+// known are the public keys of the checkpoints.
+func (r *rig) known() note.Verifiers {
+	r.t.Helper()
+	folder, err := r.loadKeys()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	known, err := logkeys.Verifiers(folder.VKeys())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return known
 }
 
 func newVault(t *testing.T) *vault.Vault {
@@ -112,7 +144,7 @@ func (r *rig) start() *process {
 	r.t.Helper()
 	p := &process{registry: prometheus.NewRegistry(), alarms: &alarms{out: r.t.Output()}}
 	var err error
-	p.Exporter, err = New(r.cfg, Deps{Kafka: r.kafka, Store: r.store, Vault: r.vault, Author: r.author, Metrics: p.registry,
+	p.Exporter, err = New(r.cfg, Deps{Kafka: r.kafka, Store: r.store, Vault: r.vault, Author: r.author, Keys: r.loadKeys, Metrics: p.registry,
 		Log: slog.New(slog.NewJSONHandler(p.alarms, nil))})
 	if err != nil {
 		r.t.Fatal(err)
@@ -217,7 +249,8 @@ func (r *rig) exec(statement string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), soon)
 	defer cancel()
-	if err := r.server.Exec(ctx, strings.ReplaceAll(statement, "{events}", r.server.Database+".events")); err != nil {
+	statement = strings.NewReplacer("{events}", r.server.Database+".events", "{tiles}", r.server.Database+".tiles").Replace(statement)
+	if err := r.server.Exec(ctx, statement); err != nil {
 		r.t.Fatal(err)
 	}
 }

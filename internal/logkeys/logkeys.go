@@ -53,13 +53,23 @@ func Create(folder, deployment string) (Key, error) {
 		return Key{}, err
 	}
 	// The public key first: a key that signs while nobody can tell what it is would be worse than one that does not sign.
-	if err := create(filepath.Join(folder, key.ID+publicSuffix), public, 0o644); err != nil {
+	if err := create(filepath.Join(folder, key.ID+publicSuffix), public, 0o600); err != nil {
 		return Key{}, err
 	}
 	if err := create(filepath.Join(folder, key.ID+privateSuffix), private, 0o600); err != nil {
 		return Key{}, err
 	}
 	return key, syncFolder(folder)
+}
+
+// Ensure makes the first key where there is none, and leaves what is there as it is.
+func Ensure(folder, deployment string) (made bool, err error) {
+	f, err := Load(folder, deployment)
+	if err != nil || len(f.keys) > 0 {
+		return false, err
+	}
+	_, err = Create(folder, deployment)
+	return err == nil, err
 }
 
 func create(path, text string, mode fs.FileMode) error {

@@ -24,6 +24,7 @@ func Setup(ctx context.Context, c config.Config, deps kafkaio.Deps) (err error) 
 		{Name: c.Ingest.Topics.Events, Partitions: c.Kafka.Partitions, ReplicationFactor: c.Kafka.ReplicationFactor, Configs: topicConfigs()},
 		// One partition: our own processes write little, and what they write is read in order.
 		{Name: c.Ingest.Topics.System, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor, Configs: topicConfigs()},
+		{Name: c.Exporter.CheckpointTopic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor},
 	})
 	if err != nil {
 		return fmt.Errorf("make the topics: %w", err)

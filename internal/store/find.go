@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
+	"github.com/google/uuid"
 
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
 // Filter selects entries of kinds event and system. Zero fields do not restrict.
 type Filter struct {
+	EventID       [16]byte
 	Tenant        string
 	Subjects      []gdpr.SubjectID // who acted
 	DataSubjects  []gdpr.SubjectID // whose data was touched; with Subjects: either
@@ -38,6 +40,9 @@ func (f *Filter) where() (string, params) {
 	add := func(condition, name, value string) {
 		conditions = append(conditions, condition)
 		p["param_"+name] = value
+	}
+	if f.EventID != ([16]byte{}) {
+		add("event_id = {event_id:UUID}", "event_id", uuid.UUID(f.EventID).String())
 	}
 	if f.Tenant != "" {
 		add("tenant = {tenant:String}", "tenant", paramText(f.Tenant))

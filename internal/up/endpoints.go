@@ -17,7 +17,7 @@ type Endpoints struct {
 	HTTP               string         `json:"http"`
 	Topic              string         `json:"topic"`
 	AdminKeyFile       string         `json:"admin_key_file"` // "": there are no API keys
-	VerifierKeys       []string       `json:"verifier_keys"`  // empty: nothing is signed
+	VerifierKeys       []string       `json:"verifier_keys"`  // of checkpoints, those that do not sign any more included
 	Pids               map[string]int `json:"pids"`
 }
 

@@ -18,15 +18,16 @@ import (
 type Folder string
 
 // What is in the folder.
-func (f Folder) config() string     { return filepath.Join(string(f), process.ConfigFile) }
-func (f Folder) endpoints() string  { return filepath.Join(string(f), "endpoints.json") }
-func (f Folder) kafka() string      { return filepath.Join(string(f), "kafka") }
-func (f Folder) clickhouse() string { return filepath.Join(string(f), "clickhouse") }
-func (f Folder) logs() string       { return filepath.Join(string(f), "logs") }
-func (f Folder) secrets() string    { return filepath.Join(string(f), "secrets") }
-func (f Folder) password() string   { return filepath.Join(f.secrets(), "clickhouse_password") }
-func (f Folder) authorKey() string  { return filepath.Join(f.secrets(), "exporter.key") }
-func (f Folder) keyring() string    { return filepath.Join(f.secrets(), "keyring") }
+func (f Folder) config() string      { return filepath.Join(string(f), process.ConfigFile) }
+func (f Folder) endpoints() string   { return filepath.Join(string(f), "endpoints.json") }
+func (f Folder) kafka() string       { return filepath.Join(string(f), "kafka") }
+func (f Folder) clickhouse() string  { return filepath.Join(string(f), "clickhouse") }
+func (f Folder) logs() string        { return filepath.Join(string(f), "logs") }
+func (f Folder) secrets() string     { return filepath.Join(string(f), "secrets") }
+func (f Folder) password() string    { return filepath.Join(f.secrets(), "clickhouse_password") }
+func (f Folder) authorKey() string   { return filepath.Join(f.secrets(), "exporter.key") }
+func (f Folder) signingKeys() string { return filepath.Join(f.secrets(), "checkpoint-keys") }
+func (f Folder) keyring() string     { return filepath.Join(f.secrets(), "keyring") }
 
 // make makes the folders, for our user only. A folder that holds somebody else's files is refused: its mode would
 // be changed and ours be strewn among them.

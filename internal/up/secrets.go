@@ -10,11 +10,12 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
-// makeSecrets makes, once, the engine's password, the key of the exporter's own records, and the keyring.
+// makeSecrets makes, once, the engine's password, the keys of the exporter's own records and of checkpoints, and the keyring.
 func (f Folder) makeSecrets(ctx context.Context, c config.Config) error {
 	if _, err := os.Stat(f.password()); errors.Is(err, fs.ErrNotExist) {
 		if err := writeFile(f.password(), []byte(rand.Text()+"\n")); err != nil {
@@ -22,6 +23,9 @@ func (f Folder) makeSecrets(ctx context.Context, c config.Config) error {
 		}
 	}
 	if err := author.CreateKey(f.authorKey()); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	if err := makeSigningKey(c); err != nil {
 		return err
 	}
 	if _, err := os.Stat(f.keyring()); !errors.Is(err, fs.ErrNotExist) {
@@ -39,4 +43,19 @@ func (f Folder) makeSecrets(ctx context.Context, c config.Config) error {
 		return fmt.Errorf("make the keyring: %w", err)
 	}
 	return nil
+}
+
+// makeSigningKey makes the first key that signs checkpoints.
+func makeSigningKey(c config.Config) error {
+	folder := string(c.Exporter.SigningKeys)
+	keys, err := logkeys.Load(folder, c.Deployment)
+	if err != nil || len(keys.Keys()) > 0 {
+		return err
+	}
+	// Whoever knows the old key would take the logs for forged. That must not come about by itself.
+	if _, err := os.Stat(string(c.Vault.Path)); c.Vault.Driver == vault.DriverSQLite && err == nil {
+		return fmt.Errorf("%s is empty, but there are logs that its keys have signed: put it back from your backup, or make another key with \"agentaudit keys rotate\"", folder)
+	}
+	_, err = logkeys.Create(folder, c.Deployment)
+	return err
 }

@@ -116,6 +116,8 @@ func (f Folder) missing(ctx context.Context) (map[string]string, error) {
 		"vault.path":               "vault.db",
 		"keys.source":              "file:" + f.relative(f.keyring()),
 		"exporter.author_key_file": f.relative(f.authorKey()),
+		"exporter.signing_keys":    f.relative(f.signingKeys()),
+		"exporter.public_tiles":    "true", // on loopback
 		"http.exporter":            addresses[2],
 		"http.ingest":              addresses[3],
 		"http.detector":            addresses[4],

@@ -19,6 +19,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/dirlock"
 	"github.com/agentaudit/agentaudit/internal/engine"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
 )
 
@@ -337,6 +338,10 @@ func (u *up) write() error {
 	if err != nil {
 		return fmt.Errorf("read the password for ClickHouse: %w", err)
 	}
+	keys, err := logkeys.Load(string(u.cfg.Exporter.SigningKeys), u.cfg.Deployment)
+	if err != nil {
+		return err
+	}
 	return u.options.Data.writeEndpoints(Endpoints{
 		Kafka:              u.cfg.Kafka.Brokers[0],
 		ClickHouse:         u.cfg.ClickHouse.Addresses[0],
@@ -344,7 +349,7 @@ func (u *up) write() error {
 		ClickHousePassword: strings.TrimRight(string(password), "\r\n"),
 		HTTP:               u.base(u.cfg.HTTP.Exporter),
 		Topic:              u.cfg.Ingest.Topics.Events,
-		VerifierKeys:       []string{},
+		VerifierKeys:       keys.VKeys(),
 		Pids:               maps.Clone(u.pids),
 	})
 }

@@ -62,7 +62,7 @@ func TestUp(t *testing.T) {
 			}
 		}
 		if e.Kafka == "" || !strings.HasPrefix(e.ClickHouse, "http://127.0.0.1:") || !strings.HasPrefix(e.HTTP, "http://127.0.0.1:") ||
-			e.ClickHouseUser == "" || len(e.ClickHousePassword) < 20 || e.Topic != "agent.events" || e.VerifierKeys == nil {
+			e.ClickHouseUser == "" || len(e.ClickHousePassword) < 20 || e.Topic != "agent.events" || len(e.VerifierKeys) != 1 {
 			t.Errorf("got %+v", e)
 		}
 		err := filepath.WalkDir(u.Dir, func(path string, d fs.DirEntry, err error) error {

@@ -1,0 +1,166 @@
+package exporter
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strconv"
+	"sync"
+
+	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// logPrefix is the path below which each log is served (C2SP tlog-tiles).
+const logPrefix = "/log/"
+
+// Handler serves the logs: /log/<topic>/<partition>/checkpoint, …/tile/<level>/<index>[.p/<width>] and …/tile/entries/<index>[.p/<width>]. Nothing behind
+// the latest checkpoint is served. What a client reads it checks itself: the handler hands out what the store has.
+func (e *Exporter) Handler() http.Handler {
+	mux := http.NewServeMux()
+	s := &logServer{exporter: e, sizes: map[string]uint64{}}
+	mux.Handle("GET "+logPrefix, http.StripPrefix(logPrefix, http.HandlerFunc(s.serve)))
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			problem(w, http.StatusMethodNotAllowed, "only GET is answered here")
+			return
+		}
+		problem(w, http.StatusNotFound, "there is nothing here; logs are below "+logPrefix)
+	})
+	return mux
+}
+
+// logServer remembers how large each log is at least, so that most tiles are served without asking the vault.
+type logServer struct {
+	exporter *Exporter
+
+	mu    sync.Mutex
+	sizes map[string]uint64 // of checkpoints that were seen, by log
+}
+
+func (s *logServer) serve(w http.ResponseWriter, r *http.Request) {
+	if !s.exporter.cfg.PublicTiles {
+		problem(w, http.StatusForbidden, "logs are not served to everybody here: exporter.public_tiles is off")
+		return
+	}
+	log, what, err := chain.CutLogPath(r.URL.Path)
+	if err != nil {
+		problem(w, http.StatusNotFound, err.Error())
+		return
+	}
+	if what == "checkpoint" {
+		s.serveCheckpoint(w, r, log)
+		return
+	}
+	place, entries, err := chain.ParseTilePath(what)
+	if err != nil {
+		problem(w, http.StatusNotFound, err.Error())
+		return
+	}
+	s.serveTile(w, r, log, place, entries)
+}
+
+func (s *logServer) serveCheckpoint(w http.ResponseWriter, r *http.Request, log string) {
+	checkpoint, found, err := s.exporter.deps.Vault.Checkpoint(r.Context(), log)
+	switch {
+	case err != nil:
+		s.unavailable(w, r, err)
+		return
+	case !found:
+		problem(w, http.StatusNotFound, "there is no checkpoint of this log")
+		return
+	}
+	s.grown(log, checkpoint.Size)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	// It moves every second: a checkpoint from a cache would hide that.
+	w.Header().Set("Cache-Control", "no-cache")
+	write(w, []byte(checkpoint.Note))
+}
+
+func (s *logServer) serveTile(w http.ResponseWriter, r *http.Request, log string, place chain.TilePlace, entries bool) {
+	covered, err := s.covers(r.Context(), log, place)
+	if err != nil {
+		s.unavailable(w, r, err)
+		return
+	}
+	if !covered {
+		problem(w, http.StatusNotFound, "the log's checkpoint does not cover this tile")
+		return
+	}
+	var body []byte
+	if entries {
+		body, err = s.exporter.deps.Store.Bundle(r.Context(), log, place.Index*chain.TileWidth, place.Width)
+	} else {
+		body, err = s.exporter.deps.Store.TileHashes(r.Context(), log, place)
+	}
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		problem(w, http.StatusNotFound, "this tile is not there")
+		return
+	case err != nil:
+		s.unavailable(w, r, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	// Entries are never changed, so neither is a tile of any width.
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+	write(w, body)
+}
+
+// covers says whether the log's checkpoint covers a tile.
+func (s *logServer) covers(ctx context.Context, log string, place chain.TilePlace) (bool, error) {
+	s.mu.Lock()
+	known := s.sizes[log]
+	s.mu.Unlock()
+	if place.Within(known) {
+		return true, nil
+	}
+	checkpoint, _, err := s.exporter.deps.Vault.Checkpoint(ctx, log)
+	if err != nil {
+		return false, err
+	}
+	if checkpoint.Size > 0 {
+		s.grown(log, checkpoint.Size)
+	}
+	return place.Within(checkpoint.Size), nil
+}
+
+func (s *logServer) grown(log string, size uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sizes[log] = max(s.sizes[log], size)
+}
+
+// unavailable answers that a system behind us does not. The reason is for our log: it may name hosts.
+func (s *logServer) unavailable(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		return // nobody waits for the answer
+	}
+	s.exporter.failing("a request cannot be answered", err, "path", r.URL.Path)
+	w.Header().Set("Retry-After", "1")
+	problem(w, http.StatusServiceUnavailable, "the log cannot be read at the moment, try again")
+}
+
+func write(w http.ResponseWriter, body []byte) {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	_, _ = w.Write(body) //nolint:gosec // bytes of a tile under nosniff, no page; an error means that the client has gone
+}
+
+// problem answers with application/problem+json (RFC 9457).
+func problem(w http.ResponseWriter, status int, detail string) {
+	body, err := json.Marshal(struct {
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+	}{http.StatusText(status), status, detail})
+	if err != nil {
+		http.Error(w, http.StatusText(status), status)
+		return
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n')) // as above
+}

@@ -1,0 +1,100 @@
+// Package prove makes proofs of single entries: files that show, with nothing but a public key, that an entry stands in a log.
+package prove
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// ErrNotCovered: the entry is there, but the log's checkpoint does not reach it yet. It does within a second or two, while an exporter runs.
+var ErrNotCovered = errors.New("the log's checkpoint does not cover the entry yet; try again in a moment")
+
+// Prover makes proofs from what the store and the vault have. It is safe for concurrent use.
+type Prover struct {
+	Store *store.Store
+	Vault *vault.Vault
+}
+
+// maxMatches bounds the entries of one event id. Ids are meant to be unique, but producers choose them.
+const maxMatches = 1000
+
+// Event returns proofs of all entries with an event id, in the order of their times; store.ErrNotFound if there is none.
+func (p *Prover) Event(ctx context.Context, id [16]byte) ([][]byte, error) {
+	found, err := p.Store.FindEvents(ctx, store.Filter{EventID: id, Limit: maxMatches})
+	if err != nil {
+		return nil, err
+	}
+	if len(found) == 0 {
+		return nil, fmt.Errorf("no entry has this event id: %w", store.ErrNotFound)
+	}
+	proofs := make([][]byte, len(found))
+	for i := range found {
+		if proofs[i], err = p.Entry(ctx, found[i].Log, found[i].Seq); err != nil {
+			return nil, err
+		}
+	}
+	return proofs, nil
+}
+
+// Entry returns the proof of the entry at seq of a log, below the log's latest checkpoint: ErrNotCovered, store.ErrNotFound, or an error that says that the
+// tiles do not make the checkpoint's root, in which case `agentaudit verify` says what is wrong.
+func (p *Prover) Entry(ctx context.Context, log string, seq uint64) ([]byte, error) {
+	checkpoint, found, err := p.Vault.Checkpoint(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	if !found || seq >= checkpoint.Size {
+		if _, err := p.Store.EntryAt(ctx, log, seq); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("prove entry %d of %s: %w", seq, log, ErrNotCovered)
+	}
+	bundle, err := p.Store.Bundle(ctx, log, seq, 1)
+	if err != nil {
+		return nil, err
+	}
+	entry, _, err := chain.CutBundled(bundle)
+	if err != nil {
+		return nil, fmt.Errorf("prove entry %d of %s: %w", seq, log, err)
+	}
+	inclusion, err := chain.Inclusion(checkpoint.Size, checkpoint.Root, seq, tileReader{ctx, p.Store, log})
+	if err != nil {
+		return nil, fmt.Errorf("prove entry %d of %s: %w", seq, log, err)
+	}
+	if err := tlog.CheckRecord(inclusion, int64(checkpoint.Size), tlog.Hash(checkpoint.Root), int64(seq), tlog.Hash(chain.LeafHash(entry))); err != nil {
+		return nil, &chain.Fault{Log: log, Seq: seq, Reason: "not the entry that the checkpoint covers"}
+	}
+	return chain.FormatProof(seq, entry, inclusion, []byte(checkpoint.Note)), nil
+}
+
+// tileReader is the store as golang.org/x/mod/sumdb/tlog reads it, for one call.
+type tileReader struct {
+	ctx   context.Context //nolint:containedctx // tlog's interface has no room for it, and the reader lives as long as the call
+	store *store.Store
+	log   string
+}
+
+// Height implements tlog.TileReader.
+func (tileReader) Height() int { return chain.TileHeight }
+
+// ReadTiles implements tlog.TileReader.
+func (r tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	data := make([][]byte, len(tiles))
+	for i, t := range tiles {
+		var err error
+		if data[i], err = r.store.TileHashes(r.ctx, r.log, chain.TilePlace{Level: t.L, Index: uint64(t.N), Width: t.W}); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// SaveTiles implements tlog.TileReader. The store has them.
+func (tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
