@@ -37,7 +37,7 @@ const (
 // MaxLineBytes is the longest line that is read. Longer than any event, so that
 // SendRaw can show what becomes of a record that is too large, where the topic
 // allows it.
-const MaxLineBytes = kafkaio.MaxRecordBytes
+const MaxLineBytes = kafkaio.MaxDeliveredBytes
 
 // Result is what became of the lines so far.
 type Result struct {

@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
@@ -51,30 +53,51 @@ func TestFollowKcatCodecs(t *testing.T) {
 func TestFollowGoCodecs(t *testing.T) {
 	testkit.Kafka(t, func(t *testing.T, addr string) {
 		noLeaks(t)
-		codecs := map[string]kgo.CompressionCodec{"none": kgo.NoCompression(), "gzip": kgo.GzipCompression(), "snappy": kgo.SnappyCompression(),
-			"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression()}
-		for name, codec := range codecs {
+		for name, codec := range map[string]struct {
+			franz kgo.CompressionCodec
+			kafka kafka.Compression
+		}{
+			"none":   {kgo.NoCompression(), 0},
+			"gzip":   {kgo.GzipCompression(), kafka.Gzip},
+			"snappy": {kgo.SnappyCompression(), kafka.Snappy},
+			"lz4":    {kgo.Lz4Compression(), kafka.Lz4},
+			"zstd":   {kgo.ZstdCompression(), kafka.Zstd},
+		} {
 			t.Run(name, func(t *testing.T) {
 				topic := testkit.Topic(t, addr, 1)
 				const n = 3000
-				produce(t, addr, numbered(topic, 0, n, 300), kgo.ProducerBatchCompression(codec))
-				c := newClient(t, addr, func(cfg *kafkaio.Config, _ *kafkaio.Deps) { cfg.Compression = name })
-				var messages []kafkaio.Message
-				for _, r := range numbered(topic, 0, n, 300) {
-					messages = append(messages, kafkaio.Message{Key: r.Key, Value: r.Value})
-				}
-				if err := c.Produce(t.Context(), topic, messages); err != nil {
-					t.Fatal(err)
-				}
-				all := collect(t, c, topic, 0, 0, 2*n)
+				produce(t, addr, numbered(topic, 0, n, 300), kgo.ProducerBatchCompression(codec.franz))
+				sent := numbered(topic, 0, n, 300)
+				produceByKafkaGo(t, addr, sent, codec.kafka)
+				all := collect(t, newClient(t, addr, nil), topic, 0, 0, 2*n)
 				for i, g := range all {
-					if want := messages[i%n]; !bytes.Equal(g.key, want.Key) || !bytes.Equal(g.value, want.Value) || g.offset != int64(i) {
+					if want := sent[i%n]; !bytes.Equal(g.key, want.Key) || !bytes.Equal(g.value, want.Value) || g.offset != int64(i) {
 						t.Fatalf("record %d is %s at %d", i, g.key, g.offset)
 					}
 				}
 			})
 		}
 	})
+}
+
+// produceByKafkaGo sends records of one topic to its partition 0, as one batch.
+func produceByKafkaGo(t *testing.T, addr string, records []*kgo.Record, codec kafka.Compression) {
+	t.Helper()
+	batch := make([]kafka.Record, len(records))
+	for i, r := range records {
+		batch[i] = kafka.Record{Key: kafka.NewBytes(r.Key), Value: kafka.NewBytes(r.Value)}
+	}
+	transport := &kafka.Transport{}
+	defer transport.CloseIdleConnections()
+	client := &kafka.Client{Addr: kafka.TCP(addr), Transport: transport}
+	res, err := client.Produce(t.Context(), &kafka.ProduceRequest{Topic: records[0].Topic, RequiredAcks: kafka.RequireAll,
+		Compression: codec, Records: kafka.NewRecordReader(batch...)})
+	if err == nil {
+		err = res.Error
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Records of aborted transactions are delivered like those of committed ones; markers are not, but move the offset on.
@@ -109,7 +132,8 @@ func TestFollowTransactions(t *testing.T) {
 		if err := client.ProduceSync(ctx, &kgo.Record{Topic: topic, Value: []byte("open")}).FirstErr(); err != nil {
 			t.Fatal(err)
 		}
-		c := newClient(t, addr, nil)
+		registry := prometheus.NewRegistry()
+		c := newClient(t, addr, func(_ *kafkaio.Config, deps *kafkaio.Deps) { deps.Metrics = registry })
 		all := collect(t, c, topic, 0, 0, 13)
 		var values []string
 		for _, g := range all {
@@ -120,6 +144,12 @@ func TestFollowTransactions(t *testing.T) {
 		}
 		if all[3].offset != 4 || all[12].offset != 16 {
 			t.Errorf("offsets are %d and %d, want 4 and 16: markers take one each", all[3].offset, all[12].offset)
+		}
+		if n := counted(t, registry, "agentaudit_kafka_absent_offsets_total"); n != 4 {
+			t.Errorf("%v offsets are counted as absent, want those of the 4 markers", n)
+		}
+		if n := counted(t, registry, "agentaudit_kafka_offset_holes_total"); n != 0 {
+			t.Errorf("%v holes are counted: markers are none", n)
 		}
 		if _, ok, err := c.RecordAt(ctx, topic, 0, 3); ok || err != nil {
 			t.Errorf("there is a record at the offset of a marker (%v)", err)

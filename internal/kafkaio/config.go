@@ -28,9 +28,6 @@ type Config struct {
 	// FetchDepth is how many batches of a partition may be delivered and not yet released. 1 to 64.
 	// A partition needs about (FetchDepth + 1) × FetchMaxBytes, twice that if its batches are compressed.
 	FetchDepth int
-
-	// Compression of what Produce sends: none, gzip, snappy, lz4 or zstd.
-	Compression string
 }
 
 // TLSConfig protects the connections. The server's certificate is always checked.
@@ -55,10 +52,9 @@ type SASLConfig struct {
 	Password string
 }
 
-// MaxRecordBytes is the largest record that is delivered whole: four times what an event may have. Of a larger one the beginning of the
-// value is delivered and Record.CutBytes says how much is missing, because a record of a few kilobytes on the wire can
-// unpack to gigabytes.
-const MaxRecordBytes = 4 << 20
+// MaxDeliveredBytes is what is delivered of one record at most, key, value and headers together: four times what an event may have. Of a larger
+// one the beginning is delivered and Record.CutBytes says how much is missing, because a record of a few kilobytes on the wire can unpack to gigabytes.
+const MaxDeliveredBytes = 4 << 20
 
 // maxResponseBytes is the largest answer to a fetch that is read. Batches larger than that (a topic's max.message.bytes would have to
 // allow them) cannot be followed; the error says so.
@@ -74,7 +70,6 @@ func DefaultConfig() Config {
 		FetchMaxBytes:  4 << 20,
 		FetchMaxWait:   500 * time.Millisecond,
 		FetchDepth:     2,
-		Compression:    "none",
 	}
 }
 
@@ -113,9 +108,6 @@ func (c *Config) Validate() error {
 		if n.value < n.from || n.value > n.to {
 			return fmt.Errorf("kafka: %s %d: want %d to %d", n.name, n.value, n.from, n.to)
 		}
-	}
-	if _, err := compressionOf(c.Compression); err != nil {
-		return err
 	}
 	if (c.TLS.CertFile == "") != (c.TLS.KeyFile == "") {
 		return errors.New("kafka: TLS certificate and key: want both or neither")

@@ -171,7 +171,7 @@ func (d *decoder) readPacked(s *slab) (full bool, err error) {
 	ended := false
 	for d.left > 0 {
 		length, n, err := recordLength(s.plain[at:])
-		whole := min(length, MaxRecordBytes)
+		whole := min(length, MaxDeliveredBytes)
 		switch {
 		case err != nil && !errors.Is(err, errShort):
 			return false, err
@@ -203,7 +203,7 @@ func (d *decoder) readPacked(s *slab) (full bool, err error) {
 				s.plain = s.plain[:copy(s.plain, s.plain[at:])]
 				at = 0
 			default:
-				at = s.moveTail(at, MaxRecordBytes+64)
+				at = s.moveTail(at, MaxDeliveredBytes+64)
 			}
 			continue
 		}
@@ -259,7 +259,7 @@ func (d *decoder) skip(s *slab, at, n int) error {
 	return nil
 }
 
-// record delivers one record, or drops it if it is before the wanted offset. body is its beginning if it is longer than MaxRecordBytes.
+// record delivers one record, or drops it if it is before the wanted offset. body is its beginning if it is longer than MaxDeliveredBytes.
 func (d *decoder) record(s *slab, body []byte, length int) (err error) {
 	n := len(s.records)
 	if n < cap(s.records) {
@@ -268,8 +268,8 @@ func (d *decoder) record(s *slab, body []byte, length int) (err error) {
 		s.records = append(s.records, Record{})
 	}
 	r := &s.records[n]
-	if length > MaxRecordBytes {
-		err = parseCut(body[:MaxRecordBytes], length, &d.batch, r)
+	if length > MaxDeliveredBytes {
+		err = parseCut(body[:MaxDeliveredBytes], length, &d.batch, r)
 	} else {
 		s.headers, err = parseRecord(body, &d.batch, r, s.headers)
 	}

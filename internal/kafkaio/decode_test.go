@@ -441,24 +441,24 @@ func TestDecodeDeliversWhatComesBeforeABadBatch(t *testing.T) {
 
 func TestDecodeCutsHugeRecords(t *testing.T) {
 	for codec := uint16(codecNone); codec <= codecZstd; codec++ {
-		huge := bytes.Repeat([]byte("0123456789abcdef"), (MaxRecordBytes+5000)/16)
+		huge := bytes.Repeat([]byte("0123456789abcdef"), (MaxDeliveredBytes+5000)/16)
 		b := newTestBatch(0).add([]byte("a"), []byte("before")).
 			add([]byte("key"), huge, Header{[]byte("h"), nil}).
 			add(huge, []byte("value")). // not even the key fits
-			add(nil, huge[:MaxRecordBytes-100]).
+			add(nil, huge[:MaxDeliveredBytes-100]).
 			add([]byte("z"), []byte("after"))
 		b.attributes = codec
 		all, next, err := decodeAll(t, b.bytes(), 0, 64<<10)
 		if err != nil || len(all) != 5 || next != 5 {
 			t.Fatalf("codec %d: %d records, next %d, %v", codec, len(all), next, err)
 		}
-		if r := all[1]; string(r.Key) != "key" || !bytes.HasPrefix(huge, r.Value) || len(r.Value) < MaxRecordBytes-100 || len(r.Value)+int(r.CutBytes) < len(huge) || r.CutBytes < 4000 || r.Headers != nil || r.Offset != 1 {
+		if r := all[1]; string(r.Key) != "key" || !bytes.HasPrefix(huge, r.Value) || len(r.Value) < MaxDeliveredBytes-100 || len(r.Value)+int(r.CutBytes) < len(huge) || r.CutBytes < 4000 || r.Headers != nil || r.Offset != 1 {
 			t.Errorf("codec %d: huge value: key %q, %d bytes of value, %d cut", codec, r.Key, len(r.Value), r.CutBytes)
 		}
 		if r := all[2]; r.Key != nil || r.Value != nil || r.CutBytes == 0 || r.Offset != 2 {
 			t.Errorf("codec %d: huge key: %d bytes of key, %d of value, %d cut", codec, len(r.Key), len(r.Value), r.CutBytes)
 		}
-		if r := all[3]; len(r.Value) != MaxRecordBytes-100 || r.CutBytes != 0 {
+		if r := all[3]; len(r.Value) != MaxDeliveredBytes-100 || r.CutBytes != 0 {
 			t.Errorf("codec %d: a record that just fits: %d bytes of value, %d cut", codec, len(r.Value), r.CutBytes)
 		}
 		if r := all[4]; string(r.Value) != "after" || r.Offset != 4 {
@@ -500,7 +500,7 @@ func TestDecodeBombTakesLittleMemory(t *testing.T) {
 		runtime.ReadMemStats(&before)
 		all, next, err := decodeAll(t, set, 0, 1<<20)
 		runtime.ReadMemStats(&after)
-		if err != nil || len(all) != 1 || next != 1 || all[0].CutBytes < size-MaxRecordBytes-100 {
+		if err != nil || len(all) != 1 || next != 1 || all[0].CutBytes < size-MaxDeliveredBytes-100 {
 			t.Fatalf("codec %d: %d records, next %d, %v", codec, len(all), next, err)
 		}
 		if took := after.TotalAlloc - before.TotalAlloc; took > 64<<20 {

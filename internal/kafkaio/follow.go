@@ -235,10 +235,12 @@ func (f *follower) deliver(ctx context.Context, r *response, got fetched) error 
 		}
 		err := d.fill(s)
 		if s.next > f.next {
+			n := len(s.records)
+			f.client.metrics.records.WithLabelValues(f.plan.topic).Add(float64(n))
+			f.client.metrics.absent.WithLabelValues(f.plan.topic).Add(float64(s.next - f.next - int64(n)))
 			f.next, f.corrupt = s.next, 0
-			if n := len(s.records); n > 0 {
+			if n > 0 {
 				f.last = f.mark(&s.records[n-1])
-				f.client.metrics.records.WithLabelValues(f.plan.topic).Add(float64(n))
 			}
 			b := &Batch{Records: s.records, Next: s.next, HighWatermark: max(got.highWatermark, s.next)}
 			b.memory.Store(s)

@@ -12,6 +12,7 @@ type metrics struct {
 	bytes      *prometheus.CounterVec // topic
 	failures   *prometheus.CounterVec // topic, reason
 	holes      *prometheus.CounterVec // topic
+	absent     *prometheus.CounterVec // topic
 	following  *prometheus.GaugeVec   // topic
 	produced   *prometheus.CounterVec // topic
 	resent     *prometheus.CounterVec // topic
@@ -38,6 +39,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		bytes:      r.counter("fetched_bytes_total", "Bytes of record batches read, as they came over the network.", "topic"),
 		failures:   r.counter("fetch_failures_total", "Fetches that failed and are tried again.", "topic", "reason"),
 		holes:      r.counter("offset_holes_total", "Places where a log goes on at a later offset than the next; none are expected unless a topic is compacted.", "topic"),
+		absent:     r.counter("absent_offsets_total", "Offsets passed over because no record is there: markers of transactions, and what compaction removed.", "topic"),
 		following:  r.gauge("following_partitions", "Partitions being followed whose last fetch succeeded.", "topic"),
 		produced:   r.counter("produced_records_total", "Records acknowledged by all in-sync replicas.", "topic"),
 		resent:     r.counter("produce_resent_total", "Batches sent again after an error; each may have doubled its records.", "topic"),

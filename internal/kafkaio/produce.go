@@ -106,12 +106,8 @@ func (c *Client) produceAll(ctx context.Context, topic string, partition int, me
 }
 
 func (c *Client) produceBatch(ctx context.Context, topic string, partition int, messages []*Message) error {
-	codec, err := compressionOf(c.cfg.Compression)
-	if err != nil {
-		return err
-	}
 	sent := false
-	err = c.retry(ctx, func(ctx context.Context) error {
+	err := c.retry(ctx, func(ctx context.Context) error {
 		if sent {
 			c.metrics.resent.WithLabelValues(topic).Inc()
 		}
@@ -119,7 +115,7 @@ func (c *Client) produceBatch(ctx context.Context, topic string, partition int, 
 		ctx, cancel := context.WithTimeout(ctx, c.cfg.RequestTimeout)
 		defer cancel()
 		res, err := c.kafka.Produce(ctx, &kafka.ProduceRequest{
-			Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll, Compression: codec,
+			Topic: topic, Partition: partition, RequiredAcks: kafka.RequireAll,
 			Records: kafka.NewRecordReader(toRecords(messages)...), // read once, so made for each try
 		})
 		if err != nil {

@@ -9,7 +9,7 @@ type Record struct {
 	Key        []byte // nil: no key
 	Value      []byte // nil: no value (a tombstone); empty, not nil: an empty value
 	Headers    []Header
-	CutBytes   int64 // what is missing at the end of a record larger than MaxRecordBytes; its headers are missing too
+	CutBytes   int64 // what is missing at the end of a record larger than MaxDeliveredBytes; its headers are missing too
 }
 
 // Header of a record. Names may repeat.

@@ -175,7 +175,6 @@ func TestConfigRefuses(t *testing.T) {
 	f("an endless wait", func(c *kafkaio.Config) { c.FetchMaxWait = time.Hour })
 	f("no time to dial", func(c *kafkaio.Config) { c.DialTimeout = 0 })
 	f("no time to answer", func(c *kafkaio.Config) { c.RequestTimeout = -1 })
-	f("an unknown codec", func(c *kafkaio.Config) { c.Compression = "brotli" })
 	f("a certificate without its key", func(c *kafkaio.Config) { c.TLS = kafkaio.TLSConfig{Enabled: true, CertFile: "x"} })
 	f("authorities that are not there", func(c *kafkaio.Config) { c.TLS = kafkaio.TLSConfig{Enabled: true, CAFile: "/nonexistent"} })
 	f("an unknown mechanism", func(c *kafkaio.Config) { c.SASL = kafkaio.SASLConfig{Mechanism: "kerberos"} })

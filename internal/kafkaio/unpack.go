@@ -3,14 +3,12 @@ package kafkaio
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"io"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
 	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
-	"github.com/segmentio/kafka-go/compress"
 )
 
 const (
@@ -21,23 +19,6 @@ const (
 	// maxSnappyRatio: three bytes of Snappy make at most 64. A block that claims more is not decoded, which is what bounds its memory.
 	maxSnappyRatio = 22
 )
-
-// compressionOf names the codecs as kafka-go numbers them.
-func compressionOf(name string) (compress.Compression, error) {
-	switch name {
-	case "", "none":
-		return compress.None, nil
-	case "gzip":
-		return compress.Gzip, nil
-	case "snappy":
-		return compress.Snappy, nil
-	case "lz4":
-		return compress.Lz4, nil
-	case "zstd":
-		return compress.Zstd, nil
-	}
-	return compress.None, errors.New("kafka: compression " + name + ": want none, gzip, snappy, lz4 or zstd")
-}
 
 // unpacker decompresses one batch at a time as a stream, so that a batch takes memory for its window and not for its contents. Its decoders are
 // reused. One goroutine may use it.
