@@ -26,6 +26,9 @@ type Config struct {
 	Ledger ledger.Config
 }
 
+// topics are those that are sealed.
+func (c Config) topics() []string { return []string{c.EventsTopic, c.SystemTopic} }
+
 // Bounds of a batch: what the store takes as one block, and with it as one atomic
 // insert under one deduplication token.
 const (

@@ -42,7 +42,7 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	group, err := deps.Kafka.NewGroup(kafkaio.GroupConfig{ID: cfg.Group, Topics: []string{cfg.EventsTopic, cfg.SystemTopic}})
+	group, err := deps.Kafka.NewGroup(kafkaio.GroupConfig{ID: cfg.Group, Topics: cfg.topics()})
 	if err != nil {
 		return nil, fmt.Errorf("consumer group %s: %w", cfg.Group, err)
 	}
@@ -53,7 +53,8 @@ func New(cfg Config, deps Deps) (*Ingester, error) {
 }
 
 // Run seals until ctx ends, and returns nil then. It refuses to start on a store
-// whose settings do not let it tell one writer from two.
+// whose settings do not let it tell one writer from two, and on topics that lose
+// records (*kafkaio.PolicyError).
 func (in *Ingester) Run(ctx context.Context) error {
 	if err := in.deps.Store.AssertFence(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -61,9 +62,15 @@ func (in *Ingester) Run(ctx context.Context) error {
 		}
 		return fmt.Errorf("clickhouse cannot keep writers apart: %w", err)
 	}
+	if err := in.checkTopics(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return in.deps.Cache.Run(ctx) }) // ends with ctx
-	group.Go(func() error { return in.watchFence(ctx) })     // ends with ctx, or when writers are not kept apart
+	group.Go(func() error { return in.watchSettings(ctx) })  // ends with ctx, or when the settings must not be worked with
 	group.Go(func() error {                                  // ends with ctx
 		return in.group.Run(ctx, func(ctx context.Context, a kafkaio.Assignment) error {
 			p := &partition{in: in, topic: a.Topic, number: a.Partition, assigned: a,
@@ -78,13 +85,14 @@ func (in *Ingester) Run(ctx context.Context) error {
 	return err
 }
 
-// fenceEvery is how often the store's settings are looked at again.
-const fenceEvery = 10 * time.Minute
+// settingsEvery is how often the store's and the topics' settings are looked at again.
+const settingsEvery = 10 * time.Minute
 
-// watchFence ends the process when somebody has changed the settings that keep
-// writers apart. What it cannot find out is found out by the next insert or look.
-func (in *Ingester) watchFence(ctx context.Context) error {
-	tick := time.NewTicker(fenceEvery)
+// watchSettings ends the process when somebody has changed the settings that keep
+// writers apart or records in their topics. What it cannot find out is found out by
+// the next insert or look.
+func (in *Ingester) watchSettings(ctx context.Context) error {
+	tick := time.NewTicker(settingsEvery)
 	defer tick.Stop()
 	for {
 		select {
@@ -95,6 +103,12 @@ func (in *Ingester) watchFence(ctx context.Context) error {
 		var broken *store.FenceError
 		if err := in.deps.Store.AssertFence(ctx); errors.As(err, &broken) {
 			return fmt.Errorf("clickhouse no longer keeps writers apart: %w", err)
+		}
+		for _, topic := range in.cfg.topics() {
+			var refused *kafkaio.PolicyError
+			if err := in.deps.Kafka.CheckTopic(ctx, topic); errors.As(err, &refused) {
+				return refused
+			}
 		}
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/telemetry"
 )
 
@@ -79,10 +80,19 @@ func Main(spec Spec, args, environ []string, stdout, stderr io.Writer) int {
 	context.AfterFunc(ctx, stop)
 	if err := run(ctx, spec, Base{Config: cfg, Log: log, Metrics: telemetry.NewRegistry()}); err != nil {
 		log.Error("ended", "error", err)
-		return ExitNo
+		return exitCode(err)
 	}
 	log.Info("ended")
 	return ExitGood
+}
+
+// exitCode tells what starting again may mend from what it cannot: a topic that is set up so that records get lost.
+func exitCode(err error) int {
+	var refused *kafkaio.PolicyError
+	if errors.As(err, &refused) {
+		return ExitFailed
+	}
+	return ExitNo
 }
 
 func run(ctx context.Context, spec Spec, base Base) (err error) {
