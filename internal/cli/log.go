@@ -122,7 +122,7 @@ func readLogs(ctx context.Context, w *world) ([]logLine, error) {
 type logReopenCommand struct {
 	Log    string `required:"" help:"The log that ends, such as agent.events/3." placeholder:"L"`
 	Reason string `required:"" help:"Why; kept in the vault." placeholder:"R"`
-	From   int64  `default:"-1" help:"Kafka offset at which the successor begins. Default: where the log ended, or at Kafka's first record if that place is gone." placeholder:"OFFSET"`
+	From   int64  `default:"-1" help:"Kafka offset at which the successor begins. Default: behind the last record up to which the log is whole, or at Kafka's first record if that place is gone." placeholder:"OFFSET"`
 	JSON   bool   `help:"Print the successor as JSON."`
 }
 
@@ -130,7 +130,8 @@ type logReopenCommand struct {
 func (logReopenCommand) Help() string {
 	return `Ingest stops a partition when Kafka no longer has what comes next (gap), has other records than those that were sealed
 (rewind), or when ClickHouse no longer holds what a checkpoint covers (rollback). Find out why first. Then this command ends
-the log and begins a successor that names it, and ingest goes on with that within seconds. Nothing is removed.`
+the log and begins a successor that names it, and ingest goes on with that within seconds. Nothing is removed, and it cannot be
+taken back: a log in which nothing is found wrong is ended only when --from says where its successor begins.`
 }
 
 func (c *logReopenCommand) Run(ctx context.Context, w *world) error {

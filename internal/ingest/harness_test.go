@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -25,6 +26,8 @@ type rig struct {
 	kafka *kafkaio.Client
 	store *store.Store
 	vault *vault.Vault
+
+	server testkit.ClickHouseServer
 }
 
 func newRig(t *testing.T, broker string, partitions int) *rig {
@@ -41,7 +44,7 @@ func newRig(t *testing.T, broker string, partitions int) *rig {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, cfg: DefaultConfig(), store: s, vault: newVault(t)}
+	r := &rig{t: t, cfg: DefaultConfig(), store: s, vault: newVault(t), server: server}
 	r.cfg.EventsTopic = testkit.Topic(t, broker, partitions)
 	r.cfg.SystemTopic = testkit.Topic(t, broker, 1)
 	r.cfg.Group = r.cfg.EventsTopic
@@ -85,6 +88,14 @@ func (r *rig) start() (in *Ingester, stop func()) {
 func event(n int) []byte {
 	return fmt.Appendf(nil, `{"schema":"agentaudit.event/v1","event_id":"%s","time":"%s","type":"tool.call","action":"call","outcome":"success","tenant":"acme","user_id":"user-%d","session_id":"s-%d","content":{"input":"hello %d"}}`,
 		uuid.New(), time.Now().UTC().Format(time.RFC3339Nano), n, n, n)
+}
+
+// exec changes the table as somebody with the operator's password could.
+func (r *rig) exec(statement string) {
+	r.t.Helper()
+	if err := r.server.Exec(context.Background(), strings.ReplaceAll(statement, "{events}", r.server.Database+".events")); err != nil {
+		r.t.Fatal(err)
+	}
 }
 
 // produce sends values keyed by their number.

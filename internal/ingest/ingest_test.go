@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -280,4 +281,64 @@ func someEvents(n int) [][]byte {
 
 func (r *rig) reopenDeps() ReopenDeps {
 	return ReopenDeps{Kafka: r.kafka, Store: r.store, Vault: r.vault}
+}
+
+// Somebody deletes the end of a log while ingest runs: what the checkpoint does not cover
+// is sealed again, what it covers stops the log, and no hole is left behind. The successor
+// begins at the first record that is not in the log any more.
+func TestDeletedEndOfARunningLog(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	r.cfg.Ledger.SeenWithin = 0
+	in, _ := r.start()
+	r.produce(someEvents(20)...)
+	r.awaitSealed(1)
+	log := chain.LogName(r.cfg.EventsTopic, 0, 0)
+	whole := r.check(log).head
+	deleteFrom := func(seq uint64) {
+		r.exec(fmt.Sprintf("ALTER TABLE {events} DELETE WHERE log = '%s' AND seq >= %d SETTINGS mutations_sync = 2", log, seq))
+	}
+	deleteFrom(whole.Size - 5)
+	r.produce(someEvents(3)...)
+	r.awaitSealed(1)
+	if c := r.check(log); len(c.offsets) != 23 {
+		t.Fatalf("the log holds offsets %v", c.offsets)
+	}
+	last, err := r.store.EntryAt(t.Context(), log, whole.Size-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed := vault.Checkpoint{Log: log, Size: whole.Size, Head: chain.LeafHash(last), At: time.Now()}
+	if swapped, err := r.vault.CompareAndSwapCheckpoint(t.Context(), log, 0, sealed); err != nil || !swapped {
+		t.Fatal(swapped, err)
+	}
+	deleteFrom(whole.Size - 5) // offsets 15 and on
+	r.produce(someEvents(4)...)
+	testkit.Eventually(t, 30*time.Second, func() bool { return in.stops.check(t.Context()) != nil }, "partition stopped")
+	next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, Reason: "deleted", From: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.awaitSealed(1)
+	if c := r.check(next.Log); next.FirstOffset != 15 || len(c.offsets) != 12 || c.offsets[0] != 15 {
+		t.Errorf("the successor begins at %d and holds offsets %v", next.FirstOffset, c.offsets)
+	}
+}
+
+// Ending a log cannot be taken back, so it is not done for nothing.
+func TestReopenRefusesALogInOrder(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	r.start()
+	r.produce(someEvents(5)...)
+	r.awaitSealed(1)
+	log := chain.LogName(r.cfg.EventsTopic, 0, 0)
+	if next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, From: -1}); err == nil {
+		t.Fatalf("reopened as %+v", next)
+	}
+	if r.check(log).head.Closed {
+		t.Error("closed all the same")
+	}
+	next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, From: 3})
+	if err != nil || next.FirstOffset != 3 {
+		t.Errorf("%+v, %v", next, err)
+	}
 }

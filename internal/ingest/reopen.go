@@ -18,8 +18,9 @@ import (
 type Reopening struct {
 	Log    string // the log that ends; it must be its partition's current one
 	Reason string // kept in the vault
-	// From is where the successor begins; negative: where the log ended, or at the
-	// first record that Kafka has if that place is gone or holds other records.
+	// From is where the successor begins; negative: behind the last record up to which
+	// the log is whole, or at the first record that Kafka has if that place is gone or
+	// holds other records. Negative is refused for a log in which nothing is found wrong.
 	From int64
 }
 
@@ -51,6 +52,11 @@ func Reopen(ctx context.Context, deps ReopenDeps, cfg ledger.Config, r Reopening
 		Topic: topic, Partition: number, Generation: generation + 1, Log: chain.LogName(topic, number, generation+1),
 		Predecessor: r.Log, Reason: r.Reason, At: time.Now().UTC(),
 	}
+	if r.From < 0 {
+		if err := needed(ctx, deps, cfg, &next); err != nil {
+			return vault.Generation{}, err
+		}
+	}
 	head, err := endLog(ctx, deps, cfg, &next)
 	if err != nil {
 		return vault.Generation{}, err
@@ -79,19 +85,84 @@ func endLog(ctx context.Context, deps ReopenDeps, cfg ledger.Config, next *vault
 	switch {
 	case errors.As(err, &rollback):
 		next.PredecessorSize, next.PredecessorHead = rollback.Anchor.Size, rollback.Anchor.Leaf
-		return closeAs(ctx, deps, cfg, next, nothingAnchored)
+		if _, err := closeAs(ctx, deps, cfg, next, nothingAnchored); err != nil {
+			return chain.Head{}, err
+		}
+		return lastWhole(ctx, deps.Store, next.Predecessor)
 	case errors.As(err, &fault):
 		checkpoint, _, err := deps.Vault.Checkpoint(ctx, next.Predecessor)
 		if err != nil {
 			return chain.Head{}, fmt.Errorf("read checkpoint of %s: %w", next.Predecessor, err)
 		}
 		next.PredecessorSize, next.PredecessorHead = checkpoint.Size, checkpoint.Head
-		return chain.EmptyHead(next.Predecessor), nil
+		return lastWhole(ctx, deps.Store, next.Predecessor)
 	case err != nil:
 		return chain.Head{}, err
 	}
 	next.PredecessorSize, next.PredecessorHead = head.Size, head.Leaf
 	return head, nil
+}
+
+// lastWhole returns the head up to which a log verifies from its first entry on. What
+// stands behind it is sealed again, in the successor, as far as Kafka still has it.
+func lastWhole(ctx context.Context, from *store.Store, log string) (chain.Head, error) {
+	verifier := chain.NewVerifier(log)
+	for {
+		some := 0
+		err := from.Scan(ctx, log, verifier.Head().Size, func(seq uint64, entry []byte, leaf chain.Hash) error {
+			if some++; some > wholeStep {
+				return errEnough
+			}
+			return verifier.Check(seq, entry, leaf)
+		})
+		var fault *chain.Fault
+		switch {
+		case errors.Is(err, errEnough): // in steps, because one query may not take for ever
+		case err == nil || errors.As(err, &fault):
+			return verifier.Head(), nil
+		default:
+			return chain.Head{}, fmt.Errorf("look for the last good entry of %s: %w", log, err)
+		}
+	}
+}
+
+// wholeStep is how many entries lastWhole reads in a query.
+const wholeStep = 1_000_000
+
+var errEnough = errors.New("enough entries for one query")
+
+// needed finds out why next's predecessor has to end, and refuses when it is in order:
+// ending a log cannot be taken back.
+func needed(ctx context.Context, deps ReopenDeps, cfg ledger.Config, next *vault.Generation) error {
+	writer, err := ledger.NewWriter(next.Predecessor, cfg, ledger.Deps[*store.Block]{Store: LedgerStore(deps.Store), Anchor: anchors(deps.Vault)})
+	if err != nil {
+		return err
+	}
+	defer writer.Close()
+	var rollback *ledger.RollbackError
+	var fault *chain.Fault
+	err = writer.Load(ctx)
+	switch {
+	case errors.As(err, &rollback) || errors.As(err, &fault):
+		return nil
+	case err != nil:
+		return err
+	}
+	head := writer.Head()
+	start, end, err := deps.Kafka.Offsets(ctx, next.Topic, next.Partition)
+	if err != nil {
+		return fmt.Errorf("read offsets of %s/%d: %w", next.Topic, next.Partition, err)
+	}
+	if head.Size == 0 || head.Closed || head.Next < start || head.Next > end {
+		return nil
+	}
+	if err := sameTopic(ctx, deps.Kafka, deps.Store, next.Topic, next.Partition, head); err != nil {
+		if errors.Is(err, errRecreated) {
+			return nil
+		}
+		return err
+	}
+	return fmt.Errorf("%s is in order and can go on at offset %d; give the offset at which its successor is to begin to end it all the same", next.Predecessor, head.Next)
 }
 
 func nothingAnchored(context.Context, string) (ledger.Anchor, bool, error) {

@@ -14,6 +14,10 @@ type Config struct {
 	// MaxExecution is what the store is told to allow one insert. A token whose rows
 	// do not show up is held to be burned no earlier than twice this.
 	MaxExecution time.Duration
+	// SeenWithin is how long ago the store may have been seen to have the head that a
+	// batch goes on top of. Whoever deletes the end of a log later than that before an
+	// insert is noticed by the writer, and the log is not extended behind the hole.
+	SeenWithin time.Duration
 	// RetryMin and RetryMax bound the pause before the next try; it doubles between them.
 	RetryMin, RetryMax time.Duration
 }
@@ -24,6 +28,7 @@ func DefaultConfig() Config {
 		InsertTimeout: 30 * time.Second,
 		ReadTimeout:   10 * time.Second,
 		MaxExecution:  10 * time.Second,
+		SeenWithin:    time.Second,
 		RetryMin:      50 * time.Millisecond,
 		RetryMax:      5 * time.Second,
 	}

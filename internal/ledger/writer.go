@@ -28,6 +28,7 @@ type Writer[B any] struct {
 	deps Deps[B]
 
 	head    chain.Head
+	seen    time.Time  // when the store was last seen to have head
 	session Session[B] // nil after an unknown outcome
 
 	// attempt is raised when the token of head is proved burned. The proof holds for
@@ -111,6 +112,15 @@ func (w *Writer[B]) try(ctx context.Context, batch B, next chain.Head) (stored b
 		switch {
 		case sameHead(head, next): // an earlier attempt landed after all
 			return true, nil
+		case !sameHead(head, w.head):
+			return false, w.superseded(head)
+		}
+	} else if time.Since(w.seen) >= w.cfg.SeenWithin {
+		// Rows may have been deleted since: on top of them the batch would leave a hole behind it that no writer looks into again.
+		head, err := w.readHead(ctx)
+		switch {
+		case err != nil:
+			return false, err
 		case !sameHead(head, w.head):
 			return false, w.superseded(head)
 		}
@@ -237,6 +247,7 @@ func (w *Writer[B]) readHead(ctx context.Context) (chain.Head, error) {
 	if err != nil {
 		return chain.Head{}, fmt.Errorf("read head of %s: %w", w.log, err)
 	}
+	w.seen = time.Now()
 	return head, nil
 }
 
