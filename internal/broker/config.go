@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"time"
 )
 
 // Config is one embedded broker.
@@ -22,9 +21,6 @@ type Config struct {
 	Topics []Topic `json:"topics,omitempty"`
 	// Partitions is the number for topics created by clients that name none (1 to 1024). 0: 4.
 	Partitions int `json:"partitions,omitempty"`
-	// FlushMillis is how often written records are forced to the disk: a power loss costs what came
-	// since. 0: 1000. Negative: each batch before it is acknowledged, which takes some milliseconds.
-	FlushMillis int64 `json:"flush_millis,omitempty"`
 
 	// Ready is called once with the address, as soon as requests are answered.
 	Ready func(address string) `json:"-"`
@@ -47,11 +43,15 @@ type Topic struct {
 const (
 	defaultPartitions      = 4
 	maxPartitions          = 1024
-	defaultFlushMillis     = 1000
 	defaultRetentionMillis = 7 * 24 * 3600 * 1000
 )
 
 var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
+
+// validTopic is Kafka's rule: a name is a folder's, too.
+func validTopic(name string) bool {
+	return topicName.MatchString(name) && name != "." && name != ".."
+}
 
 func (c Config) withDefaults() (Config, error) {
 	if c.Dir == "" {
@@ -79,25 +79,17 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("broker.partitions: %d is not between 1 and %d", c.Partitions, maxPartitions)
 	}
 	for i, t := range c.Topics {
-		if !topicName.MatchString(t.Name) {
+		if !validTopic(t.Name) {
 			return c, fmt.Errorf("broker.topics[%d].name: %q is not a topic name (letters, digits, . _ -)", i, t.Name)
 		}
 		if t.Partitions < 1 || t.Partitions > maxPartitions {
 			return c, fmt.Errorf("broker.topics[%d].partitions: %d is not between 1 and %d", i, t.Partitions, maxPartitions)
 		}
 	}
-	if c.FlushMillis == 0 {
-		c.FlushMillis = defaultFlushMillis
-	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	return c, nil
-}
-
-func (c *Config) syncEachBatch() bool { return c.FlushMillis < 0 }
-func (c *Config) flushEvery() time.Duration {
-	return time.Duration(max(c.FlushMillis, 0)) * time.Millisecond
 }
 
 // kafkaConfigs are the topic's settings as Kafka names them.

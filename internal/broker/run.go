@@ -82,7 +82,7 @@ func serve(ctx context.Context, cfg *Config, cluster *kfake.Cluster, store, addr
 	guardRequests(cluster, kick)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { // ends with ctx
-		return keepHouse(ctx, cfg, t, newRetention(cluster, t, store, address, cfg.Log), kick)
+		return keepHouse(ctx, t, newRetention(cluster, t, store, address, cfg.Log), kick)
 	})
 	g.Go(func() error { // ends with ctx, or ends it
 		select {
@@ -133,13 +133,11 @@ func open(cfg *Config, store string, failed chan<- error) (*kfake.Cluster, strin
 			"message.max.bytes":      strconv.Itoa(maxBatchBytes),
 		}),
 	}
-	if cfg.syncEachBatch() {
-		opts = append(opts, kfake.SyncWrites())
-	}
 	cluster, err := kfake.NewCluster(opts...)
 	if err != nil {
 		return nil, "", fmt.Errorf("start the broker in %s: %w", cfg.Dir, err)
 	}
+	refuseRequests(cluster)
 	return cluster, cluster.ListenAddrs()[0], nil
 }
 

@@ -142,13 +142,12 @@ func (t *tracker) closed() error {
 	return t.write(next)
 }
 
+// flushEvery is how often written records are forced to the disk: a power loss costs what came since.
+const flushEvery = time.Second
+
 // keepHouse flushes and removes what is too old, until ctx ends. kick asks for a flush at once.
-func keepHouse(ctx context.Context, cfg *Config, t *tracker, r *retention, kick <-chan struct{}) error {
-	every := cfg.flushEvery()
-	if every == 0 {
-		every = defaultFlushMillis * time.Millisecond // batches are synced already: this is for the marks
-	}
-	flush := time.NewTicker(every)
+func keepHouse(ctx context.Context, t *tracker, r *retention, kick <-chan struct{}) error {
+	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()
 	clean := time.NewTicker(retentionEvery)
 	defer clean.Stop()

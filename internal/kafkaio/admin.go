@@ -130,7 +130,7 @@ type TopicSpec struct {
 	Configs           map[string]string // retention.ms, max.message.bytes …
 }
 
-// topicName is what Kafka allows. The embedded broker makes others too.
+// topicName is what Kafka allows.
 var topicName = regexp.MustCompile(`^[A-Za-z0-9._-]{1,249}$`)
 
 // EnsureTopics makes the topics that do not exist and waits until all can be used. Those that exist stay as they are.

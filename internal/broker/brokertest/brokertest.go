@@ -14,9 +14,8 @@ func init() { childtest.Register("broker", broker.Child) }
 
 // Options may be left empty.
 type Options struct {
-	Dir         string // default: a temporary one
-	Topics      []broker.Topic
-	FlushMillis int64 // see broker.Config
+	Dir    string // default: a temporary one
+	Topics []broker.Topic
 }
 
 // Proc is a running broker; see childtest.Proc for Address, Kill, Restart, Stop, Signal, Pid and
@@ -44,8 +43,7 @@ func Launch(opts Options, scratch string) (*Proc, error) {
 		opts.Dir = filepath.Join(scratch, "broker")
 	}
 	proc, err := childtest.Launch("broker", scratch, func(listen string) any {
-		return broker.Config{Dir: opts.Dir, Listen: listen, Topics: opts.Topics,
-			FlushMillis: opts.FlushMillis}
+		return broker.Config{Dir: opts.Dir, Listen: listen, Topics: opts.Topics}
 	})
 	if err != nil {
 		return nil, err
