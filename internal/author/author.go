@@ -7,12 +7,11 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 
+	"github.com/agentaudit/agentaudit/internal/durable"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
@@ -56,25 +55,12 @@ func CreateKey(path string) error {
 	seed := make([]byte, ed25519.SeedSize)
 	defer clear(seed)
 	rand.Read(seed) // never fails
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
+	text := append(hex.AppendEncode(nil, seed), '\n')
+	defer clear(text)
+	if err := durable.Create(path, text); err != nil {
 		return fmt.Errorf("make an author's key: %w", err)
 	}
-	_, err = file.WriteString(hex.EncodeToString(seed) + "\n")
-	if err = errors.Join(err, file.Sync(), file.Close(), syncFolder(filepath.Dir(path))); err != nil {
-		// Half a key would only be refused later.
-		return fmt.Errorf("make an author's key: %w", errors.Join(err, os.Remove(path)))
-	}
 	return nil
-}
-
-// syncFolder makes a new name in a folder survive a power loss.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // Name returns the author's name.

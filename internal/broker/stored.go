@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/agentaudit/agentaudit/internal/durable"
 )
 
 // What kfake has on disk, in the format of its version 1. It writes topics.json whenever a topic
@@ -133,5 +135,5 @@ func writeSnapshot(dir string, s *snapshot) error {
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(dir, "snapshot.json"), b)
+	return durable.Replace(filepath.Join(dir, "snapshot.json"), b)
 }

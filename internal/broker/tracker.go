@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/agentaudit/agentaudit/internal/durable"
 )
 
 // tracker forces records to the disk and notes how far each partition has come. It belongs to one
@@ -102,7 +104,7 @@ func syncPartition(dir string, from int64) error {
 	}
 	for i := len(bases) - 1; i >= 0; i-- {
 		for _, path := range []string{segmentPath(dir, bases[i]), indexPath(dir, bases[i])} {
-			if err := syncPath(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := durable.Sync(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return err
 			}
 		}
@@ -110,7 +112,7 @@ func syncPartition(dir string, from int64) error {
 			break
 		}
 	}
-	return syncPath(dir)
+	return durable.Sync(dir)
 }
 
 // closed notes the ends that kfake wrote when it closed.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/agentaudit/agentaudit/internal/durable"
 )
 
 // watermarksFile notes how far each partition had come when its records were last forced to the
@@ -71,41 +73,8 @@ func writeWatermarks(dir string, w watermarks) error {
 	if err != nil {
 		return fmt.Errorf("write %s: %w", watermarksFile, err)
 	}
-	if err := replaceFile(filepath.Join(dir, watermarksFile), append(b, '\n')); err != nil {
+	if err := durable.Replace(filepath.Join(dir, watermarksFile), append(b, '\n')); err != nil {
 		return fmt.Errorf("write %s: %w", watermarksFile, err)
 	}
 	return nil
-}
-
-// replaceFile writes a file whole or not at all, durably.
-func replaceFile(path string, content []byte) error {
-	tmp := path + ".new"
-	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if _, err := f.Write(content); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, path); err != nil {
-		return err
-	}
-	return syncPath(filepath.Dir(path))
-}
-
-// syncPath forces a file or a directory to the disk.
-func syncPath(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
 }

@@ -7,6 +7,8 @@ import (
 	"os"
 	"path/filepath"
 	"text/template"
+
+	"github.com/agentaudit/agentaudit/internal/durable"
 )
 
 // Names below Config.Dir.
@@ -63,11 +65,7 @@ func createDefaultDatabase(metadata string) error {
 	_, _ = rand.Read(id[:]) // crypto/rand never fails: it ends the process instead
 	id[6], id[8] = id[6]&0x0f|0x40, id[8]&0x3f|0x80
 	sql := fmt.Sprintf("ATTACH DATABASE _ UUID '%x-%x-%x-%x-%x'\nENGINE = Atomic\n", id[:4], id[4:6], id[6:8], id[8:10], id[10:])
-	tmp := path + ".tmp"
-	if err := os.WriteFile(tmp, []byte(sql), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(tmp, path)
+	return durable.Create(path, []byte(sql))
 }
 
 // connectArgs start the engine, and give every connection the defaults of a server instead of

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/agentaudit/agentaudit/internal/durable"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -53,13 +54,13 @@ func Create(folder, deployment string) (Key, error) {
 		return Key{}, err
 	}
 	// The public key first: a key that signs while nobody can tell what it is would be worse than one that does not sign.
-	if err := create(filepath.Join(folder, key.ID+publicSuffix), public, 0o600); err != nil {
+	if err := create(filepath.Join(folder, key.ID+publicSuffix), public); err != nil {
 		return Key{}, err
 	}
-	if err := create(filepath.Join(folder, key.ID+privateSuffix), private, 0o600); err != nil {
+	if err := create(filepath.Join(folder, key.ID+privateSuffix), private); err != nil {
 		return Key{}, err
 	}
-	return key, syncFolder(folder)
+	return key, nil
 }
 
 // Ensure makes the first key where there is none, and leaves what is there as it is.
@@ -72,25 +73,13 @@ func Ensure(folder, deployment string) (made bool, err error) {
 	return err == nil, err
 }
 
-func create(path, text string, mode fs.FileMode) error {
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
+func create(path, text string) error {
+	content := []byte(text + "\n")
+	defer clear(content)
+	if err := durable.Create(path, content); err != nil {
 		return fmt.Errorf("make a key for checkpoints: %w", err)
 	}
-	_, err = file.WriteString(text + "\n")
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return fmt.Errorf("make a key for checkpoints: %w", errors.Join(err, os.Remove(path)))
-	}
 	return nil
-}
-
-// syncFolder makes new and removed names survive a power loss.
-func syncFolder(path string) error {
-	folder, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(folder.Sync(), folder.Close())
 }
 
 // Load reads the keys of a deployment. It fails when any file is not what it should be, belongs to another deployment, or when others may read a private
@@ -248,7 +237,7 @@ func Retire(folder, deployment, id string) error {
 	if err := os.Remove(filepath.Join(folder, id+privateSuffix)); err != nil {
 		return fmt.Errorf("retire key %s: %w", id, err)
 	}
-	return syncFolder(folder)
+	return durable.Sync(folder)
 }
 
 // Verifiers makes public keys known to those who check notes. The error names no key but the place of the wrong one.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+
+	"github.com/agentaudit/agentaudit/internal/durable"
 )
 
 // Endpoints is endpoints.json: how scripts reach what runs.
@@ -27,7 +29,7 @@ func (f Folder) writeEndpoints(e Endpoints) error {
 	if err != nil {
 		return fmt.Errorf("write endpoints.json: %w", err)
 	}
-	if err := writeFile(f.endpoints(), append(text, '\n')); err != nil {
+	if err := durable.Replace(f.endpoints(), append(text, '\n')); err != nil {
 		return fmt.Errorf("write endpoints.json: %w", err)
 	}
 	return nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/durable"
 	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/vault"
@@ -18,7 +19,7 @@ import (
 // makeSecrets makes, once, the engine's password, the keys of the exporter's own records and of checkpoints, and the keyring.
 func (f Folder) makeSecrets(ctx context.Context, c config.Config) error {
 	if _, err := os.Stat(f.password()); errors.Is(err, fs.ErrNotExist) {
-		if err := writeFile(f.password(), []byte(rand.Text()+"\n")); err != nil {
+		if err := durable.Replace(f.password(), []byte(rand.Text()+"\n")); err != nil {
 			return fmt.Errorf("write the password for ClickHouse: %w", err)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/durable"
 )
 
 // Options are what `agentaudit up` was told. Empty ones leave what the folder's configuration says.
@@ -63,7 +64,7 @@ func (f Folder) settle(ctx context.Context, o Options) (_ config.Config, isNew b
 	}
 	// The file is replaced only by one that up can work with.
 	candidate := file + ".new"
-	if err := writeFile(candidate, text); err != nil {
+	if err := durable.Replace(candidate, text); err != nil {
 		return config.Config{}, false, fmt.Errorf("write the configuration: %w", err)
 	}
 	c, err := config.Load(config.Sources{File: candidate, Env: o.Environ})
@@ -76,7 +77,7 @@ func (f Folder) settle(ctx context.Context, o Options) (_ config.Config, isNew b
 	if err := os.Rename(candidate, file); err != nil {
 		return config.Config{}, false, fmt.Errorf("write the configuration: %w", err)
 	}
-	return c, isNew, syncDir(string(f))
+	return c, isNew, durable.Sync(string(f))
 }
 
 // fitsEmbedded refuses what the embedded engines cannot do.

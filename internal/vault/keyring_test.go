@@ -169,7 +169,8 @@ func TestKeyringRefused(t *testing.T) {
 // A process was killed between writing the new keyring and renaming it.
 func TestKeyringLeftHalfWritten(t *testing.T) {
 	k, cfg := newKeyring(t)
-	left := strings.TrimPrefix(cfg.Source, "file:") + ".new"
+	path := strings.TrimPrefix(cfg.Source, "file:")
+	left := filepath.Join(filepath.Dir(path), "."+filepath.Base(path)+".new-123")
 	if err := os.WriteFile(left, []byte(`{"v":1,"gener`), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"gocloud.dev/secrets"
+
+	"github.com/agentaudit/agentaudit/internal/durable"
 )
 
 // kmsTimeout bounds each call to a key management service.
@@ -95,7 +97,7 @@ func (s keySource) create(ctx context.Context, plain []byte) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(createSecretFile(s.file, stored), unlock())
+	return errors.Join(durable.Create(s.file, stored), unlock())
 }
 
 // replace reads the stored keyring, changes it and writes it back. Processes that share the file take turns.
@@ -125,7 +127,7 @@ func (s keySource) replaceLocked(ctx context.Context, change func(plain []byte) 
 	if err != nil {
 		return err
 	}
-	return replaceSecretFile(s.file, stored)
+	return durable.Replace(s.file, stored)
 }
 
 // encrypted returns what is to be stored for plain.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/agentaudit/agentaudit/internal/durable"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
@@ -131,7 +132,7 @@ func TestRewrapNeverGoesBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := replaceSecretFile(source.file, encodeKeyring(old)); err != nil {
+	if err := durable.Replace(source.file, encodeKeyring(old)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := v.Rewrap(t.Context()); !errors.Is(err, ErrWrongKeyring) {

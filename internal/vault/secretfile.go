@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -30,64 +28,6 @@ func readSecretFile(path string) ([]byte, error) {
 		return nil, fmt.Errorf("%s has mode %v: it must be a regular file that nobody but its owner can access (chmod 600)", path, mode)
 	}
 	return io.ReadAll(io.LimitReader(file, maxSecretFileBytes))
-}
-
-// createSecretFile stores data in a file that must not exist. On return it is durable; after an error there is no file or a complete one. The caller
-// holds the file's lock.
-func createSecretFile(path string, data []byte) error {
-	temporary, err := writeBeside(path, data)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(temporary)
-	// A link, unlike a rename, never replaces a file.
-	if err := os.Link(temporary, path); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			return &fs.PathError{Op: "create", Path: path, Err: fs.ErrExist}
-		}
-		return err
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// replaceSecretFile stores data in place of a file's content. On return it is durable; after an error the file has the old content or the new. The
-// caller holds the file's lock.
-func replaceSecretFile(path string, data []byte) error {
-	temporary, err := writeBeside(path, data)
-	if err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return errors.Join(err, os.Remove(temporary))
-	}
-	return syncDir(filepath.Dir(path))
-}
-
-// writeBeside writes data to a file beside path, mode 0600, and flushes it to disk. Its name is always the same, so that what a killed process leaves
-// there does not stay: it holds keys.
-func writeBeside(path string, data []byte) (string, error) {
-	temporary := path + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", err
-	}
-	file, err := os.OpenFile(temporary, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return "", err
-	}
-	_, err = file.Write(data)
-	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(temporary))
-	}
-	return temporary, nil
-}
-
-// syncDir makes a directory's names durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // lockFile waits until this process alone holds the lock file. The kernel ends the lock with the process. The file stays: removing it would let two
