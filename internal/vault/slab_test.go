@@ -3,6 +3,7 @@ package vault
 import (
 	"encoding/binary"
 	"testing"
+	"unsafe"
 
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 	"pgregory.net/rapid"
@@ -132,5 +133,24 @@ func TestSlabKeepsWhatIsUsed(t *testing.T) {
 	}
 	if s.len() != bound {
 		t.Errorf("%d subjects, want %d", s.len(), bound)
+	}
+}
+
+// What configuration is checked with is what a subject takes.
+func TestBytesPerSubject(t *testing.T) {
+	const subjects = 60_000
+	s := newSlab(subjects)
+	for n := range uint64(subjects) {
+		var key slabKey
+		binary.LittleEndian.PutUint64(key[:], n*0x9e3779b97f4a7c15)
+		binary.LittleEndian.PutUint64(key[8:], n)
+		s.put(key, cached(n))
+	}
+	bytes := 0
+	for i := range s.shards {
+		bytes += len(s.shards[i].chunks)*slotsPerChunk*int(unsafe.Sizeof(slot{})) + 8*len(s.shards[i].index)
+	}
+	if got := float64(bytes) / float64(s.len()); got < 0.95*BytesPerSubject || got > 1.05*BytesPerSubject {
+		t.Errorf("%.0f bytes a subject, BytesPerSubject is %d", got, BytesPerSubject)
 	}
 }

@@ -30,7 +30,7 @@ func cpuTime() time.Duration {
 
 // BenchmarkSubjects measures people per second, in batches as ingest makes them: strangers (a transaction each batch) and those who are known.
 func BenchmarkSubjects(b *testing.B) {
-	const batch = 2000
+	const batch = 1000
 	for _, driver := range []string{DriverSQLite, DriverPostgres} {
 		b.Run(driver, func(b *testing.B) {
 			v := newVault(b, emptyDatabase(b, driver))
