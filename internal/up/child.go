@@ -15,16 +15,6 @@ import (
 	"github.com/agentaudit/agentaudit/internal/process"
 )
 
-// program is one of the programs that up runs.
-type program struct {
-	name  string // as in endpoints.json
-	path  string
-	args  []string
-	first []string                        // further arguments of the first start
-	stdin any                             // the configuration of an engine, see package child; nil: it reads none
-	ready func(ctx context.Context) error // nil as soon as it does its work
-}
-
 // Pauses before a child that ended is started again. They double, and begin anew after steadyTime of running.
 const (
 	restartMin = 200 * time.Millisecond

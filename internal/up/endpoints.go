@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
+	"strings"
 
 	"github.com/agentaudit/agentaudit/internal/durable"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 )
 
 // Endpoints is endpoints.json: how scripts reach what runs.
@@ -41,4 +44,47 @@ func (f Folder) removeEndpoints() error {
 		return fmt.Errorf("remove the old endpoints.json: %w", err)
 	}
 	return nil
+}
+
+// noteStart keeps endpoints.json up to date after restarts.
+func (u *up) noteStart(name string, pid int) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.pids[name] = pid
+	if !u.published {
+		return
+	}
+	if err := u.write(); err != nil {
+		u.console.printf("%s", err)
+	}
+}
+
+// publish says that everything is ready.
+func (u *up) publish() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.published = true
+	return u.write()
+}
+
+// write replaces endpoints.json. The caller holds mu.
+func (u *up) write() error {
+	password, err := os.ReadFile(string(u.cfg.ClickHouse.PasswordFile))
+	if err != nil {
+		return fmt.Errorf("read the password for ClickHouse: %w", err)
+	}
+	keys, err := logkeys.Load(string(u.cfg.Exporter.SigningKeys), u.cfg.Deployment)
+	if err != nil {
+		return err
+	}
+	return u.options.Data.writeEndpoints(Endpoints{
+		Kafka:              u.cfg.Kafka.Brokers[0],
+		ClickHouse:         u.cfg.ClickHouse.Addresses[0],
+		ClickHouseUser:     u.cfg.ClickHouse.User,
+		ClickHousePassword: strings.TrimRight(string(password), "\r\n"),
+		HTTP:               u.base(u.cfg.HTTP.Exporter),
+		Topic:              u.cfg.Ingest.Topics.Events,
+		VerifierKeys:       keys.VKeys(),
+		Pids:               maps.Clone(u.pids),
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // freeAddresses returns n loopback addresses that nobody listens on. They lie below the ports that the kernel
@@ -64,4 +65,34 @@ func mustBeFree(ctx context.Context, what, address, remedy string) error {
 		return nil
 	}
 	return fmt.Errorf("%s cannot listen on %s: the address is in use or not of this machine; %s", what, address, remedy)
+}
+
+// checkPorts finds addresses that are taken before anything is started. Children of a run that was killed may
+// take a moment to go.
+func (u *up) checkPorts(ctx context.Context) error {
+	const patience = 5 * time.Second
+	deadline := time.Now().Add(patience)
+	for _, p := range []struct{ what, address, remedy string }{
+		{"kafka", u.cfg.Kafka.Brokers[0], "free it, or choose another with --kafka-addr"},
+		{"clickhouse", strings.TrimPrefix(u.cfg.ClickHouse.Addresses[0], "http://"), "free it, or choose another with --clickhouse-addr"},
+		{"exporter", u.cfg.HTTP.Exporter, "free it, or choose another with --http-addr"},
+		{"ingest", u.cfg.HTTP.Ingest, "free it, or choose another with --set http.ingest=HOST:PORT"},
+		{"detector", u.cfg.HTTP.Detector, "free it, or choose another with --set http.detector=HOST:PORT"},
+	} {
+		for {
+			err := mustBeFree(ctx, p.what, p.address, p.remedy)
+			if err == nil {
+				break
+			}
+			if time.Now().After(deadline) {
+				return err
+			}
+			select {
+			case <-time.After(readyEvery):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	}
+	return nil
 }

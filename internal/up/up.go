@@ -5,21 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
-	"github.com/agentaudit/agentaudit/internal/broker"
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/dirlock"
-	"github.com/agentaudit/agentaudit/internal/engine"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
-	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
 )
 
@@ -138,132 +132,6 @@ func (u *up) startAll(ctx context.Context) error {
 	return u.publish()
 }
 
-// sample describes the child that streams sample traffic.
-func (u *up) sample(self string) program {
-	p := program{
-		name:  "sample",
-		path:  self,
-		args:  []string{"sample-child", "--config", u.options.Data.config()},
-		ready: func(context.Context) error { return nil },
-	}
-	if u.isNew {
-		p.first = []string{"--history", sampleHistory.String()}
-	}
-	return p
-}
-
-// engines describes the two engines, and fetches ClickHouse's library if it is not there yet.
-func (u *up) engines(ctx context.Context) (kafka, clickhouse program, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return program{}, program{}, fmt.Errorf("find our own program: %w", err)
-	}
-	library, err := engine.Fetch(ctx, "", u.console)
-	if err != nil {
-		return program{}, program{}, err
-	}
-	kafka = program{
-		name: "kafka",
-		path: self,
-		args: []string{"broker-child"},
-		stdin: broker.Config{
-			Dir:        u.options.Data.kafka(),
-			Listen:     u.cfg.Kafka.Brokers[0],
-			Partitions: u.cfg.Kafka.Partitions,
-		},
-		ready: func(ctx context.Context) error {
-			client, err := process.OpenKafka(u.cfg, kafkaio.Deps{})
-			if err != nil {
-				return err
-			}
-			defer client.Close()
-			return client.Ping(ctx)
-		},
-	}
-	address := u.cfg.ClickHouse.Addresses[0]
-	clickhouse = program{
-		name: "clickhouse",
-		path: self,
-		args: []string{"engine-child"},
-		stdin: engine.Config{
-			Library:        library,
-			Dir:            u.options.Data.clickhouse(),
-			Listen:         strings.TrimPrefix(address, "http://"),
-			User:           u.cfg.ClickHouse.User,
-			PasswordFile:   string(u.cfg.ClickHouse.PasswordFile),
-			MaxMemoryBytes: int64(u.cfg.Embedded.ClickHouseMemory),
-		},
-		ready: func(ctx context.Context) error { return u.prober.get(ctx, address+"/ping", nil) },
-	}
-	return kafka, clickhouse, nil
-}
-
-// processes describes our three processes, whose programs lie beside this one.
-func (u *up) processes() ([]program, error) {
-	self, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("find our own program: %w", err)
-	}
-	var programs []program
-	for _, p := range []struct{ name, listen string }{
-		{"ingest", u.cfg.HTTP.Ingest},
-		{"detector", u.cfg.HTTP.Detector},
-		{"exporter", u.cfg.HTTP.Exporter},
-	} {
-		path := filepath.Join(filepath.Dir(self), p.name)
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("%s is missing beside %s: run make build", p.name, self)
-		}
-		base := u.base(p.listen)
-		programs = append(programs, program{
-			name:  p.name,
-			path:  path,
-			args:  []string{"--config", u.options.Data.config()},
-			ready: func(ctx context.Context) error { return u.prober.process(ctx, base) },
-		})
-	}
-	return programs, nil
-}
-
-// base is the URL of one of our processes.
-func (u *up) base(listen string) string {
-	scheme := "http://"
-	if u.cfg.HTTP.TLS.CertFile != "" {
-		scheme = "https://"
-	}
-	return scheme + dialable(listen)
-}
-
-// checkPorts finds addresses that are taken before anything is started. Children of a run that was killed may
-// take a moment to go.
-func (u *up) checkPorts(ctx context.Context) error {
-	const patience = 5 * time.Second
-	deadline := time.Now().Add(patience)
-	for _, p := range []struct{ what, address, remedy string }{
-		{"kafka", u.cfg.Kafka.Brokers[0], "free it, or choose another with --kafka-addr"},
-		{"clickhouse", strings.TrimPrefix(u.cfg.ClickHouse.Addresses[0], "http://"), "free it, or choose another with --clickhouse-addr"},
-		{"exporter", u.cfg.HTTP.Exporter, "free it, or choose another with --http-addr"},
-		{"ingest", u.cfg.HTTP.Ingest, "free it, or choose another with --set http.ingest=HOST:PORT"},
-		{"detector", u.cfg.HTTP.Detector, "free it, or choose another with --set http.detector=HOST:PORT"},
-	} {
-		for {
-			err := mustBeFree(ctx, p.what, p.address, p.remedy)
-			if err == nil {
-				break
-			}
-			if time.Now().After(deadline) {
-				return err
-			}
-			select {
-			case <-time.After(readyEvery):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-	return nil
-}
-
 // begin starts one child and waits until it is ready.
 func (u *up) begin(ctx context.Context, p program) error {
 	began := time.Now()
@@ -311,49 +179,6 @@ func (u *up) watch(c *child) {
 	}
 }
 
-// noteStart keeps endpoints.json up to date after restarts.
-func (u *up) noteStart(name string, pid int) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.pids[name] = pid
-	if !u.published {
-		return
-	}
-	if err := u.write(); err != nil {
-		u.console.printf("%s", err)
-	}
-}
-
-// publish says that everything is ready.
-func (u *up) publish() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	u.published = true
-	return u.write()
-}
-
-// write replaces endpoints.json. The caller holds mu.
-func (u *up) write() error {
-	password, err := os.ReadFile(string(u.cfg.ClickHouse.PasswordFile))
-	if err != nil {
-		return fmt.Errorf("read the password for ClickHouse: %w", err)
-	}
-	keys, err := logkeys.Load(string(u.cfg.Exporter.SigningKeys), u.cfg.Deployment)
-	if err != nil {
-		return err
-	}
-	return u.options.Data.writeEndpoints(Endpoints{
-		Kafka:              u.cfg.Kafka.Brokers[0],
-		ClickHouse:         u.cfg.ClickHouse.Addresses[0],
-		ClickHouseUser:     u.cfg.ClickHouse.User,
-		ClickHousePassword: strings.TrimRight(string(password), "\r\n"),
-		HTTP:               u.base(u.cfg.HTTP.Exporter),
-		Topic:              u.cfg.Ingest.Topics.Events,
-		VerifierKeys:       keys.VKeys(),
-		Pids:               maps.Clone(u.pids),
-	})
-}
-
 // stopAll ends the children, the last one first, and returns when they are gone.
 func (u *up) stopAll() {
 	u.mu.Lock()
@@ -372,26 +197,4 @@ func (u *up) stopAll() {
 
 func seconds(since time.Time) string {
 	return strconv.FormatFloat(time.Since(since).Seconds(), 'f', 1, 64) + " s"
-}
-
-// banner says what can be done now.
-func (u *up) banner() {
-	data := string(u.options.Data)
-	if here, err := os.Getwd(); err == nil {
-		if near, err := filepath.Rel(here, data); err == nil && !strings.HasPrefix(near, "..") {
-			data = near
-		}
-	}
-	u.console.printf(`
-agentaudit is ready.
-  Kafka       %s   topic %s
-  ClickHouse  %s   user %s, password in %s
-  HTTP        %s
-In another terminal:
-  agentaudit emit FILE --data %[7]s
-  agentaudit query --data %[7]s "SELECT type, count() FROM events GROUP BY type ORDER BY 2 DESC"
-  agentaudit verify --data %[7]s
-Ctrl-C ends it; the same command goes on where it was.
-`, u.cfg.Kafka.Brokers[0], u.cfg.Ingest.Topics.Events, u.cfg.ClickHouse.Addresses[0], u.cfg.ClickHouse.User,
-		u.cfg.ClickHouse.PasswordFile, u.base(u.cfg.HTTP.Exporter), data)
 }
