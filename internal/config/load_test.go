@@ -147,6 +147,8 @@ func TestBadConfiguration(t *testing.T) {
 	f("one topic for two", set("ingest.topics.system=agent.events"), "ingest.topics.system")
 	f("topic", set("ingest.topics.events=a/b"), "ingest.topics.events", `"a/b"`)
 	f("memory", set("ingest.memory_limit=1MiB"), "ingest.memory_limit", `"1MiB"`, "128MiB")
+	f("memory that the people fill", set("ingest.memory_limit=128MiB"), "ingest.memory_limit", `"128MiB"`, "ingest.subjects.max_cached")
+	f("memory that the batches fill", set("ingest.memory_limit=256MiB", "ingest.subjects.max_cached=8192", "ingest.batch.in_memory=32"), "ingest.memory_limit", "ingest.batch")
 	f("listen", set("http.exporter=8080"), "http.exporter", "host:port")
 	f("level", set("log.level=loud"), "log.level", "debug, info, warn, error")
 
@@ -193,7 +195,7 @@ func TestPrintIsAConfiguration(t *testing.T) {
 		t.Fatalf("%v in\n%s", err, out.String())
 	}
 	// Relative paths are meant from the file now.
-	again.Vault.Path, again.Keys.Source, again.Exporter.AuthorKeyFile = c.Vault.Path, c.Keys.Source, c.Exporter.AuthorKeyFile
+	again.Vault.Path, again.Keys.Source, again.Exporter.AuthorKeyFile, again.Exporter.SigningKeys = c.Vault.Path, c.Keys.Source, c.Exporter.AuthorKeyFile, c.Exporter.SigningKeys
 	if fmt.Sprint(again) != fmt.Sprint(c) {
 		t.Errorf("got  %v\nwant %v", again, c)
 	}
