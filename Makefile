@@ -27,6 +27,7 @@ need-go:
 .PHONY: build
 build: need-go ## build the programs into bin/
 	@mkdir -p bin
+	@[[ -x bin/agentaudit ]] || echo "compiling, a few minutes the first time ..."
 	CGO_ENABLED=0 $(GO) build -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
 
 .PHONY: engine

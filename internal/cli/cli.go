@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/up"
 )
 
 const description = `The audit trail for AI agents: every event exactly once, in a log that can be checked.
@@ -72,7 +76,19 @@ func (w *world) open(ctx context.Context) (*process.Systems, error) {
 	if err != nil {
 		return nil, err
 	}
-	return process.Open(ctx, cfg, kafkaio.Deps{})
+	systems, err := process.Open(ctx, cfg, kafkaio.Deps{})
+	return systems, w.running(err)
+}
+
+// running explains why nobody answers when nothing runs on the folder of --data.
+func (w *world) running(err error) error {
+	if err == nil || w.flags.Data == "" {
+		return err
+	}
+	if _, missing := os.Stat(filepath.Join(w.flags.Data, up.EndpointsFile)); errors.Is(missing, fs.ErrNotExist) {
+		return fmt.Errorf("nothing runs on %[1]s: start it with 'agentaudit up --data %[1]s' (%[2]w)", w.flags.Data, err)
+	}
+	return err
 }
 
 // errNo is the end of a command whose answer is no. What is to be said was printed.

@@ -52,9 +52,12 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 		WithContent:   c.Content,
 		SessionPolicy: cfg.Ingest.Fields.SessionID,
 	})
-	if errors.Is(err, reveal.ErrNobody) {
+	switch {
+	case errors.Is(err, reveal.ErrNobody):
 		_, _ = fmt.Fprintln(w.stderr, "the vault knows nobody of that name")
 		err = nil
+	case err == nil && len(found) == 0:
+		_, _ = fmt.Fprintln(w.stderr, "no events")
 	}
 	if err != nil {
 		return err

@@ -130,8 +130,8 @@ type logReopenCommand struct {
 func (logReopenCommand) Help() string {
 	return `Ingest stops a partition when Kafka no longer has what comes next (gap), has other records than those that were sealed
 (rewind), or when ClickHouse no longer holds what a checkpoint covers (rollback). Find out why first. Then this command ends
-the log and begins a successor that names it, and ingest goes on with that within seconds. Nothing is removed, and it cannot be
-taken back: a log in which nothing is found wrong is ended only when --from says where its successor begins.`
+the log and begins a successor that names it, and ingest goes on with that within seconds. Nothing is removed, and
+nothing can be taken back: a log that is in order is ended too, and there is no need to.`
 }
 
 func (c *logReopenCommand) Run(ctx context.Context, w *world) error {
@@ -141,7 +141,7 @@ func (c *logReopenCommand) Run(ctx context.Context, w *world) error {
 	}
 	systems, err := process.Open(ctx, cfg, kafkaio.Deps{})
 	if err != nil {
-		return err
+		return w.running(err)
 	}
 	defer systems.Close()
 

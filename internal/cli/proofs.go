@@ -212,5 +212,8 @@ func readProofs(path string, stdin io.Reader) ([]byte, error) {
 	case len(text) > maxProofFile:
 		return nil, fmt.Errorf("read the proof: more than %d bytes", maxProofFile)
 	}
+	if !bytes.HasSuffix(text, []byte("\n")) {
+		text = append(text, '\n') // which shells and mail programs drop at the end
+	}
 	return text, nil
 }

@@ -5,25 +5,35 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/verify"
+	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
 type verifyCommand struct {
-	Log  string `help:"Check this log only, such as agent.events/3." placeholder:"L"`
-	Deep bool   `help:"Check the columns and ciphertexts beside the entries as well."`
-	JSON bool   `help:"Print the result as JSON."`
+	Log        string   `help:"Check this log only, such as agent.events/3." placeholder:"L"`
+	Deep       bool     `help:"Check the columns and ciphertexts beside the entries as well."`
+	Checkpoint []string `help:"Signed checkpoints that were kept elsewhere (see 'checkpoint'); may be given again." placeholder:"FILE" type:"existingfile" sep:"none"`
+	Key        []string `help:"Public key of checkpoints, got from elsewhere, instead of those in exporter.signing_keys; may be given again." placeholder:"VKEY" sep:"none"`
+	JSON       bool     `help:"Print the result as JSON."`
 }
 
 // Help is printed by `verify --help`.
 func (verifyCommand) Help() string {
 	return `Reads every entry of every log and checks its hash, its link to the entry before, its place, and the signatures of
-system records; that each log still holds what the vault's checkpoints say; and that reopened logs continue where their
-predecessors ended. Exit code 1 if anything is wrong; for each log the first bad place is printed.`
+system records; the tree over the entries, the tiles that proofs are made of, and the signed checkpoints; and that reopened logs
+continue where their predecessors ended. SQL reads columns beside the entries: --deep checks these too. Checkpoints that were kept
+away from these machines (--checkpoint), with a key from elsewhere (--key), find also what somebody changed who has all passwords
+and keys here. Exit code 1 if anything is wrong; for each log the first bad place is printed.`
 }
 
 // longestRead is the time for reading one log. The timeout of ordinary queries would end the check of a long log.
@@ -37,14 +47,22 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	cfg.ClickHouse.QueryTimeout = longestRead
 	systems, err := process.Open(ctx, cfg, kafkaio.Deps{})
 	if err != nil {
-		return err
+		return w.running(err)
 	}
 	defer systems.Close()
+	keys, err := c.keys(cfg)
+	if err != nil {
+		return err
+	}
+	pinned, err := readCheckpoints(c.Checkpoint)
+	if err != nil {
+		return err
+	}
 
 	var checked atomic.Uint64
 	stopProgress := showProgress(w.stderr, "%d entries checked …\n", &checked)
 	report, err := verify.Run(ctx, verify.Deps{Store: systems.Store, Vault: systems.Vault}, verify.Options{
-		Log: c.Log, Deep: c.Deep, Progress: func(n uint64) { checked.Add(n) },
+		Log: c.Log, Deep: c.Deep, Keys: keys, Pinned: pinned, Progress: func(n uint64) { checked.Add(n) },
 	})
 	stopProgress()
 	if err != nil {
@@ -53,7 +71,7 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	if c.JSON {
 		err = json.NewEncoder(w.stdout).Encode(report)
 	} else {
-		err = printReport(w.stdout, report)
+		err = printReport(w.stdout, report, c.Deep)
 	}
 	if err == nil && !report.OK {
 		return errNo
@@ -61,7 +79,39 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	return err
 }
 
-func printReport(w io.Writer, report verify.Report) error {
+// keys are those whose signatures count.
+func (c *verifyCommand) keys(cfg config.Config) (note.Verifiers, error) {
+	vkeys := c.Key
+	if len(vkeys) == 0 {
+		folder, err := logkeys.Load(string(cfg.Exporter.SigningKeys), cfg.Deployment)
+		if err != nil {
+			return nil, err
+		}
+		if vkeys = folder.VKeys(); len(vkeys) == 0 {
+			return nil, fmt.Errorf("there is no key in %s: give the public key of the checkpoints with --key", cfg.Exporter.SigningKeys)
+		}
+	}
+	return logkeys.Verifiers(vkeys)
+}
+
+// readCheckpoints reads files of one checkpoint or more, as 'checkpoint' prints them.
+func readCheckpoints(paths []string) ([][]byte, error) {
+	var all [][]byte
+	for _, path := range paths {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return nil, fmt.Errorf("read the checkpoint: %w", err)
+		}
+		points := chain.SplitCheckpoints(text)
+		if len(points) == 0 {
+			return nil, fmt.Errorf("%s has no checkpoint in it", path)
+		}
+		all = append(all, points...)
+	}
+	return all, nil
+}
+
+func printReport(w io.Writer, report verify.Report, deep bool) error {
 	for _, log := range report.Logs {
 		state := "good"
 		if log.FirstBad != nil {
@@ -72,8 +122,11 @@ func printReport(w io.Writer, report verify.Report) error {
 		}
 	}
 	answer := "good"
-	if !report.OK {
+	switch {
+	case !report.OK:
 		answer = "BAD: see above"
+	case !deep:
+		answer = "good (entries; --deep checks the columns too, which SQL reads)"
 	}
 	_, err := fmt.Fprintf(w, "%d entries in %d logs: %s\n", report.Entries, len(report.Logs), answer)
 	return err

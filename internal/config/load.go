@@ -65,21 +65,32 @@ func fileLayer(from Sources, _ map[string]reflect.Value) (*layer, error) {
 
 // envLayer takes the variables that have two underscores in their names, which is how sections are parted,
 // and those that set a key without a section. Others belong to somebody else: container platforms set
-// AGENTAUDIT_INGEST_PORT for a service of that name.
+// AGENTAUDIT_INGEST_PORT for a service of that name. One that is a key but for its underscores is a mistake.
 func envLayer(from Sources, known map[string]reflect.Value) (*layer, error) {
 	l := &layer{values: koanf.New("."), from: envName, secrets: true}
+	meant := make(map[string]string) // what a key is called when sections are parted by one underscore
+	for key := range known {
+		meant[strings.ReplaceAll(key, ".", "_")] = key
+	}
+	var mistaken error
 	provider := env.Provider(".", env.Opt{
 		Prefix:      envPrefix,
 		EnvironFunc: func() []string { return from.Env },
 		TransformFunc: func(name, value string) (string, any) {
 			key := strings.ToLower(strings.ReplaceAll(strings.TrimPrefix(name, envPrefix), "__", "."))
 			if _, ok := known[key]; !ok && !strings.Contains(key, ".") {
+				if other, ok := meant[key]; ok && mistaken == nil {
+					mistaken = fmt.Errorf("%s: write it as %s, with two underscores between sections", name, envName(other))
+				}
 				return "", nil
 			}
 			return key, value
 		},
 	})
-	return l, l.values.Load(provider, nil)
+	if err := l.values.Load(provider, nil); err != nil {
+		return nil, err
+	}
+	return l, mistaken
 }
 
 func envName(key string) string {

@@ -224,3 +224,13 @@ func TestByteSize(t *testing.T) {
 		}
 	}
 }
+
+// One underscore instead of two is a mistake that would otherwise go unnoticed.
+func TestEnvironmentWithOneUnderscore(t *testing.T) {
+	if _, err := Load(Sources{Env: []string{"AGENTAUDIT_KAFKA_PARTITIONS=3"}}); err == nil || !strings.Contains(err.Error(), "AGENTAUDIT_KAFKA__PARTITIONS") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Load(Sources{Env: []string{"AGENTAUDIT_INGEST_PORT=tcp://10.0.0.1:80", "AGENTAUDIT_CACHE=/x"}}); err != nil {
+		t.Errorf("a container platform's variables: %v", err)
+	}
+}

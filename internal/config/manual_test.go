@@ -24,7 +24,7 @@ All processes and commands read one configuration. Later sources win: defaults, 
 ` + "`config.yaml`" + ` in the folder of ` + "`--data DIR`" + `), the environment, ` + "`--set key=value`" + `. In the environment
 ` + "`kafka.sasl.username`" + ` is ` + "`AGENTAUDIT_KAFKA__SASL__USERNAME`" + `, with two underscores between sections; there and in
 ` + "`--set`" + ` a list is written ` + "`a,b`" + `. Relative paths in the file are meant from the file's folder, others from the working directory.
-Unknown keys and values outside their bounds are refused. Secrets are taken from files (` + "`…_file`" + `) or the environment only.
+Unknown keys and values outside their bounds are refused; variables with other names are not looked at. Secrets are taken from files (` + "`…_file`" + `) or the environment only.
 ` + "`agentaudit config`" + ` prints what is in effect.
 `
 

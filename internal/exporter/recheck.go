@@ -65,14 +65,9 @@ func (e *Exporter) recheckOnce(ctx context.Context, log string) error {
 // checkWhole checks all entries below a checkpoint, step of them in a query, the tiles over them, and that both are what the checkpoint vouches for.
 func (e *Exporter) checkWhole(ctx context.Context, checkpoint vault.Checkpoint, step uint64) error {
 	verifier, tree := chain.NewVerifier(checkpoint.Log), chain.NewTree()
-	var levels []*storedTiles
+	tiles := e.deps.Store.NewTileChecker(checkpoint.Log)
 	grow := func(leaf chain.Hash) error {
-		return tree.Append(leaf, func(full chain.Tile) error {
-			if full.Level == len(levels) {
-				levels = append(levels, &storedTiles{store: e.deps.Store, log: checkpoint.Log, level: full.Level})
-			}
-			return levels[full.Level].compare(ctx, full)
-		})
+		return tree.Append(leaf, func(full chain.Tile) error { return tiles.Check(ctx, full) })
 	}
 	for more := true; more; {
 		left := checkpoint.Size - verifier.Head().Size

@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -27,38 +26,4 @@ func (e *Exporter) loadTree(ctx context.Context, checkpoint vault.Checkpoint) (*
 	}
 	// Entries and tiles are as they were: it is the checkpoint that says something else.
 	return nil, fault(checkpoint.Log, checkpoint.Size-1, "entries and tiles do not make the root of the vault's checkpoint")
-}
-
-// storedTiles reads the tiles of one level in order, some at a time.
-type storedTiles struct {
-	store *store.Store
-	log   string
-	level int
-	ahead []store.StoredTile
-}
-
-// tilesAhead is how many tiles one query reads: 2 MiB.
-const tilesAhead = 256
-
-// compare holds the stored tile against one that was made from checked entries. Tiles come in order.
-func (s *storedTiles) compare(ctx context.Context, full chain.Tile) error {
-	for len(s.ahead) > 0 && s.ahead[0].Index < full.Index {
-		s.ahead = s.ahead[1:]
-	}
-	if len(s.ahead) < 2 { // a second one of the same place would be the next
-		var err error
-		if s.ahead, err = s.store.Tiles(ctx, s.log, s.level, full.Index, tilesAhead); err != nil {
-			return err
-		}
-	}
-	first := full.Index << (chain.TileHeight * (s.level + 1)) // the first entry below the tile
-	switch {
-	case len(s.ahead) == 0 || s.ahead[0].Index != full.Index:
-		return fault(s.log, first, "tile %d of level %d is missing", full.Index, s.level)
-	case !bytes.Equal(s.ahead[0].Hashes, full.Hashes) || s.ahead[0].Root != full.Root:
-		return fault(s.log, first, "tile %d of level %d is not made of the entries", full.Index, s.level)
-	case len(s.ahead) > 1 && s.ahead[1].Index == full.Index:
-		return fault(s.log, first, "tile %d of level %d is there twice", full.Index, s.level)
-	}
-	return nil
 }

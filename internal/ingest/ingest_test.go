@@ -323,22 +323,3 @@ func TestDeletedEndOfARunningLog(t *testing.T) {
 		t.Errorf("the successor begins at %d and holds offsets %v", next.FirstOffset, c.offsets)
 	}
 }
-
-// Ending a log cannot be taken back, so it is not done for nothing.
-func TestReopenRefusesALogInOrder(t *testing.T) {
-	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
-	r.start()
-	r.produce(someEvents(5)...)
-	r.awaitSealed(1)
-	log := chain.LogName(r.cfg.EventsTopic, 0, 0)
-	if next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, From: -1}); err == nil {
-		t.Fatalf("reopened as %+v", next)
-	}
-	if r.check(log).head.Closed {
-		t.Error("closed all the same")
-	}
-	next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, Reopening{Log: log, From: 3})
-	if err != nil || next.FirstOffset != 3 {
-		t.Errorf("%+v, %v", next, err)
-	}
-}

@@ -20,7 +20,7 @@ type Reopening struct {
 	Reason string // kept in the vault
 	// From is where the successor begins; negative: behind the last record up to which
 	// the log is whole, or at the first record that Kafka has if that place is gone or
-	// holds other records. Negative is refused for a log in which nothing is found wrong.
+	// holds other records.
 	From int64
 }
 
@@ -51,11 +51,6 @@ func Reopen(ctx context.Context, deps ReopenDeps, cfg ledger.Config, r Reopening
 	next := vault.Generation{
 		Topic: topic, Partition: number, Generation: generation + 1, Log: chain.LogName(topic, number, generation+1),
 		Predecessor: r.Log, Reason: r.Reason, At: time.Now().UTC(),
-	}
-	if r.From < 0 {
-		if err := needed(ctx, deps, cfg, &next); err != nil {
-			return vault.Generation{}, err
-		}
 	}
 	head, err := endLog(ctx, deps, cfg, &next)
 	if err != nil {
@@ -130,40 +125,6 @@ func lastWhole(ctx context.Context, from *store.Store, log string) (chain.Head, 
 const wholeStep = 1_000_000
 
 var errEnough = errors.New("enough entries for one query")
-
-// needed finds out why next's predecessor has to end, and refuses when it is in order:
-// ending a log cannot be taken back.
-func needed(ctx context.Context, deps ReopenDeps, cfg ledger.Config, next *vault.Generation) error {
-	writer, err := ledger.NewWriter(next.Predecessor, cfg, ledger.Deps[*store.Block]{Store: LedgerStore(deps.Store), Anchor: anchors(deps.Vault)})
-	if err != nil {
-		return err
-	}
-	defer writer.Close()
-	var rollback *ledger.RollbackError
-	var fault *chain.Fault
-	err = writer.Load(ctx)
-	switch {
-	case errors.As(err, &rollback) || errors.As(err, &fault):
-		return nil
-	case err != nil:
-		return err
-	}
-	head := writer.Head()
-	start, end, err := deps.Kafka.Offsets(ctx, next.Topic, next.Partition)
-	if err != nil {
-		return fmt.Errorf("read offsets of %s/%d: %w", next.Topic, next.Partition, err)
-	}
-	if head.Size == 0 || head.Closed || head.Next < start || head.Next > end {
-		return nil
-	}
-	if err := sameTopic(ctx, deps.Kafka, deps.Store, next.Topic, next.Partition, head); err != nil {
-		if errors.Is(err, errRecreated) {
-			return nil
-		}
-		return err
-	}
-	return fmt.Errorf("%s is in order and can go on at offset %d; give the offset at which its successor is to begin to end it all the same", next.Predecessor, head.Next)
-}
 
 func nothingAnchored(context.Context, string) (ledger.Anchor, bool, error) {
 	return ledger.Anchor{}, false, nil

@@ -20,10 +20,10 @@ agentaudit is ready.
   ClickHouse  %s   user %s, password in %s
   HTTP        %s
 In another terminal:
-  agentaudit emit FILE --data %[7]s
-  agentaudit query --data %[7]s "SELECT type, count() FROM events GROUP BY type ORDER BY 2 DESC"
-  agentaudit verify --data %[7]s
+  %[8]s emit FILE --data %[7]s
+  %[8]s query --data %[7]s "SELECT type, count() FROM events GROUP BY type ORDER BY 2 DESC"
+  %[8]s verify --data %[7]s
 Ctrl-C ends it; the same command goes on where it was.
 `, u.cfg.Kafka.Brokers[0], u.cfg.Ingest.Topics.Events, u.cfg.ClickHouse.Addresses[0], u.cfg.ClickHouse.User,
-		u.cfg.ClickHouse.PasswordFile, u.base(u.cfg.HTTP.Exporter), data)
+		u.cfg.ClickHouse.PasswordFile, u.base(u.cfg.HTTP.Exporter), data, os.Args[0])
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/agentaudit/agentaudit/internal/logkeys"
 )
 
+// EndpointsFile is there while everything runs.
+const EndpointsFile = "endpoints.json"
+
 // Endpoints is endpoints.json: how scripts reach what runs.
 type Endpoints struct {
 	Kafka              string         `json:"kafka"`

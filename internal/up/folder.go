@@ -19,7 +19,7 @@ type Folder string
 
 // What is in the folder.
 func (f Folder) config() string      { return filepath.Join(string(f), process.ConfigFile) }
-func (f Folder) endpoints() string   { return filepath.Join(string(f), "endpoints.json") }
+func (f Folder) endpoints() string   { return filepath.Join(string(f), EndpointsFile) }
 func (f Folder) kafka() string       { return filepath.Join(string(f), "kafka") }
 func (f Folder) clickhouse() string  { return filepath.Join(string(f), "clickhouse") }
 func (f Folder) logs() string        { return filepath.Join(string(f), "logs") }

@@ -47,7 +47,7 @@ func StreamSample(ctx context.Context, c config.Config, history time.Duration, l
 			err = errors.Join(err, closing)
 		}
 	}()
-	log.Info("streaming sample traffic", "events_per_second", cfg.EventsPerSecond, "users", cfg.Users,
+	log.Info("streaming sample traffic", "events_per_second_over_a_week", cfg.EventsPerSecond, "users", cfg.Users,
 		"history", history, "incident_at", cfg.Incident.At.UTC().Format(time.RFC3339))
 	return generator.Stream(ctx, emitter)
 }

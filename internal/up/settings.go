@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -87,10 +88,14 @@ func fitsEmbedded(c config.Config) error {
 		return errors.New("kafka.brokers: must be one address: up runs one broker")
 	case c.Kafka.TLS.Enabled || c.Kafka.SASL.Mechanism != "":
 		return errors.New("kafka.tls and kafka.sasl: must be off: the embedded broker listens on loopback, without TLS and login")
+	case !onLoopback(c.Kafka.Brokers[0]):
+		return fmt.Errorf("kafka.brokers (--kafka-addr): %s is not a loopback address: the embedded broker has neither TLS nor login", c.Kafka.Brokers[0])
 	case len(c.ClickHouse.Addresses) != 1 || c.ClickHouse.Cluster != "":
 		return errors.New("clickhouse.addresses: must be one address, and clickhouse.cluster empty: up runs one engine")
 	case !strings.HasPrefix(c.ClickHouse.Addresses[0], "http://"):
 		return errors.New("clickhouse.addresses: must begin with http://: the embedded engine does not speak TLS")
+	case !onLoopback(strings.TrimPrefix(c.ClickHouse.Addresses[0], "http://")):
+		return fmt.Errorf("clickhouse.addresses (--clickhouse-addr): %s is not on loopback: the embedded engine does not encrypt", c.ClickHouse.Addresses[0])
 	case c.ClickHouse.PasswordFile == "":
 		return errors.New("clickhouse.password_file: must be set: the embedded engine reads it")
 	}
@@ -165,4 +170,14 @@ func (o Options) override(values map[string]string) error {
 		values["kafka.partitions"] = strconv.Itoa(o.Partitions)
 	}
 	return nil
+}
+
+// onLoopback says whether nobody outside this machine reaches an address, host:port.
+func onLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(strings.TrimSuffix(address, "/"))
+	if err != nil {
+		return true // refused elsewhere, for what it is
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
 }

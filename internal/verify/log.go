@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
@@ -21,7 +23,10 @@ type logCheck struct {
 	known    *knowledge
 	log      string
 	verifier *chain.Verifier
+	tree     *chain.Tree
+	covered  uint64   // entries that the vault's checkpoint covers: tiles of these are there
 	anchors  []anchor // that are still ahead, smallest first
+	grow     func(chain.Tile) error
 	entry    chain.Entry
 	progress func(uint64)
 	pending  uint64 // entries since the last report of progress
@@ -30,7 +35,16 @@ type logCheck struct {
 // checkLog reads a log from its first entry to its last, or to the first bad one: behind that nothing can be
 // vouched for.
 func checkLog(ctx context.Context, deps Deps, o Options, known *knowledge, log string) (LogReport, error) {
-	c := &logCheck{known: known, log: log, verifier: chain.NewVerifier(log), progress: o.Progress}
+	c := &logCheck{
+		known: known, log: log, verifier: chain.NewVerifier(log), tree: chain.NewTree(), covered: known.checkpoints[log].Size, progress: o.Progress,
+	}
+	tiles := deps.Store.NewTileChecker(log)
+	c.grow = func(full chain.Tile) error {
+		if end := (full.Index + 1) << (chain.TileHeight * (full.Level + 1)); end > c.covered {
+			return nil // not vouched for yet
+		}
+		return tiles.Check(ctx, full)
+	}
 	c.anchors = slices.Clone(known.anchors[log])
 	slices.SortStableFunc(c.anchors, func(a, b anchor) int { return cmp.Compare(a.size, b.size) })
 	for len(c.anchors) > 0 && c.anchors[0].size == 0 {
@@ -52,12 +66,12 @@ func checkLog(ctx context.Context, deps Deps, o Options, known *knowledge, log s
 		c.progress(c.pending)
 	}
 	if err == nil {
-		err = c.end()
+		err = c.end(o.Keys)
 	}
 	head := c.verifier.Head()
 	report := LogReport{Log: log, Size: head.Size}
 	if head.Size > 0 {
-		report.Head = head.Leaf.String()
+		report.Head, report.Root = head.Leaf.String(), c.tree.Root().String()
 	}
 	var fault *chain.Fault
 	if errors.As(err, &fault) {
@@ -80,11 +94,16 @@ func (c *logCheck) check(seq uint64, entry []byte, leaf chain.Hash) error {
 			return err
 		}
 	}
-	for len(c.anchors) > 0 && c.anchors[0].size == seq+1 {
-		if c.anchors[0].leaf != leaf {
-			return c.bad(seq, "the log was rewritten: %s has another entry here", c.anchors[0].by)
+	if err := c.tree.Append(leaf, c.grow); err != nil {
+		return err
+	}
+	for ; len(c.anchors) > 0 && c.anchors[0].size == seq+1; c.anchors = c.anchors[1:] {
+		switch a := c.anchors[0]; {
+		case a.leaf != nil && *a.leaf != leaf:
+			return c.bad(seq, "the log was rewritten: %s has another entry here", a.by)
+		case a.root != nil && *a.root != c.tree.Root():
+			return c.bad(seq, "the log was rewritten: %s has another root over the entries up to here", a.by)
 		}
-		c.anchors = c.anchors[1:]
 	}
 	if c.verifier.Kind() == chain.KindSystem {
 		if err := c.checkSignature(seq, entry); err != nil {
@@ -140,12 +159,36 @@ func (c *logCheck) checkSignature(seq uint64, entry []byte) error {
 }
 
 // end is called behind the last entry.
-func (c *logCheck) end() error {
+func (c *logCheck) end(keys note.Verifiers) error {
 	if len(c.anchors) == 0 {
-		return nil
+		return c.checkNote(keys)
 	}
 	size := c.verifier.Head().Size
 	return c.bad(size, "the log ends here, but %s has %d entries: it was truncated or rolled back", c.anchors[len(c.anchors)-1].by, c.anchors[len(c.anchors)-1].size)
+}
+
+// checkNote checks what is signed about the log: that the vault's checkpoint is signed, says what the vault says beside it, and is none from before another
+// one that is known.
+func (c *logCheck) checkNote(keys note.Verifiers) error {
+	stored, found := c.known.checkpoints[c.log]
+	if keys == nil || !found {
+		return nil
+	}
+	said, _, err := chain.OpenCheckpoint([]byte(stored.Note), keys)
+	switch {
+	case errors.Is(err, chain.ErrNotSigned):
+		return c.bad(stored.Size-1, "the vault's checkpoint is not signed by a known key")
+	case err != nil:
+		return c.bad(stored.Size-1, "the vault's checkpoint is none: %v", err)
+	case said != chain.Checkpoint{Deployment: c.known.deployment, Log: c.log, Size: stored.Size, Root: stored.Root}:
+		return c.bad(stored.Size-1, "the vault's checkpoint says something else than what is signed")
+	}
+	for _, a := range c.known.anchors[c.log] {
+		if a.kept && a.size > stored.Size {
+			return c.bad(stored.Size, "the vault's checkpoint has %d entries, but %s has %d: it was replaced by an older one", stored.Size, a.by, a.size)
+		}
+	}
+	return nil
 }
 
 func (c *logCheck) bad(seq uint64, format string, args ...any) error {

@@ -10,7 +10,9 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strings"
 
+	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agentaudit/agentaudit/internal/store"
@@ -28,6 +30,10 @@ type Deps struct {
 type Options struct {
 	Log  string // only this one; empty: all
 	Deep bool   // also the columns and ciphertexts beside the entries
+	// Keys are those whose signatures count. Nil: signatures are not looked at, and Pinned must be empty.
+	Keys note.Verifiers
+	// Pinned are signed checkpoints that were kept elsewhere. One without a signature of Keys is an error.
+	Pinned [][]byte
 	// Progress is called now and then with the number of entries checked since its last call. It must be safe for
 	// concurrent use. May be nil.
 	Progress func(entries uint64)
@@ -44,7 +50,7 @@ type Report struct {
 type LogReport struct {
 	Log  string `json:"log"`
 	Size uint64 `json:"size"` // entries that are good, from the first on
-	Root string `json:"root"` // of the Merkle tree; empty: there are no trees yet
+	Root string `json:"root"` // of the Merkle tree over them, hex; empty: there are none
 	Head string `json:"head"` // leaf hash of the last good entry, hex; empty: there is none
 	// FirstBad is the first place where the log is not what it must be; nil if there is none. In a log that is
 	// shorter than a checkpoint of it, seq is where it ends.
@@ -64,10 +70,13 @@ func Run(ctx context.Context, deps Deps, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	if err := known.pin(o); err != nil {
+		return Report{}, err
+	}
 	names := known.logs()
 	if o.Log != "" {
 		if !slices.Contains(names, o.Log) {
-			return Report{}, fmt.Errorf("there is no log %s; there are: %v", o.Log, names)
+			return Report{}, fmt.Errorf("there is no log %s; there are: %s", o.Log, strings.Join(names, ", "))
 		}
 		names = []string{o.Log}
 	}
@@ -95,13 +104,16 @@ func Run(ctx context.Context, deps Deps, o Options) (Report, error) {
 // anchor is what something outside of a log says about its first size entries.
 type anchor struct {
 	size uint64
-	leaf chain.Hash
-	by   string // who says so, for the reason
+	leaf *chain.Hash // of the last of them; nil: it does not say
+	root *chain.Hash // of the tree over them; nil: it does not say
+	by   string      // who says so, for the reason
+	kept bool        // it was signed, so the vault's checkpoint was once as far
 }
 
 // knowledge is what is known about the logs before their entries are read.
 type knowledge struct {
 	deployment  string
+	checkpoints map[string]vault.Checkpoint // by log
 	stored      []string
 	anchors     map[string][]anchor
 	generations map[string]vault.Generation
@@ -111,6 +123,7 @@ type knowledge struct {
 func gather(ctx context.Context, deps Deps) (*knowledge, error) {
 	k := &knowledge{
 		deployment:  deps.Vault.Deployment(),
+		checkpoints: make(map[string]vault.Checkpoint),
 		anchors:     make(map[string][]anchor),
 		generations: make(map[string]vault.Generation),
 		authors:     make(map[string]vault.Author),
@@ -120,7 +133,8 @@ func gather(ctx context.Context, deps Deps) (*knowledge, error) {
 		return nil, fmt.Errorf("read the vault's checkpoints: %w", err)
 	}
 	for _, c := range checkpoints {
-		k.anchors[c.Log] = append(k.anchors[c.Log], anchor{c.Size, c.Head, "the vault's checkpoint"})
+		k.checkpoints[c.Log] = c
+		k.anchors[c.Log] = append(k.anchors[c.Log], anchor{size: c.Size, leaf: &c.Head, root: &c.Root, by: "the vault's checkpoint"})
 	}
 	generations, err := deps.Vault.Generations(ctx)
 	if err != nil {
@@ -128,7 +142,7 @@ func gather(ctx context.Context, deps Deps) (*knowledge, error) {
 	}
 	for _, g := range generations {
 		k.generations[g.Log] = g
-		k.anchors[g.Predecessor] = append(k.anchors[g.Predecessor], anchor{g.PredecessorSize, g.PredecessorHead, "the checkpoint that " + g.Log + " continues"})
+		k.anchors[g.Predecessor] = append(k.anchors[g.Predecessor], anchor{size: g.PredecessorSize, leaf: &g.PredecessorHead, by: "the checkpoint that " + g.Log + " continues"})
 	}
 	authors, err := deps.Vault.Authors(ctx)
 	if err != nil {
@@ -164,7 +178,7 @@ func (k *knowledge) followOpening(ctx context.Context, deps Deps, log string) er
 		return nil //nolint:nilerr // as above
 	}
 	p := open.Predecessor
-	k.anchors[p.Log] = append(k.anchors[p.Log], anchor{p.Size, p.Head, "the opening of " + log})
+	k.anchors[p.Log] = append(k.anchors[p.Log], anchor{size: p.Size, leaf: &p.Head, by: "the opening of " + log})
 	return nil
 }
 
@@ -191,4 +205,19 @@ func (k *knowledge) logs() []string {
 	}
 	maps.DeleteFunc(names, func(_ string, there bool) bool { return !there })
 	return slices.Sorted(maps.Keys(names))
+}
+
+// pin adds what checkpoints say that were kept elsewhere.
+func (k *knowledge) pin(o Options) error {
+	for i, signed := range o.Pinned {
+		point, _, err := chain.OpenCheckpoint(signed, o.Keys)
+		if err != nil {
+			return fmt.Errorf("checkpoint %d of those given: %w", i+1, err)
+		}
+		if point.Deployment != k.deployment {
+			return fmt.Errorf("checkpoint %d of those given is of deployment %s, this is %s", i+1, point.Deployment, k.deployment)
+		}
+		k.anchors[point.Log] = append(k.anchors[point.Log], anchor{size: point.Size, root: &point.Root, by: "a checkpoint that was kept", kept: true})
+	}
+	return nil
 }

@@ -126,3 +126,28 @@ func cutOrigin(origin string) (deployment, log string, ok bool) {
 	_, _, _, err := ParseLog(log)
 	return deployment, log, err == nil && CheckDeployment(deployment) == nil
 }
+
+// SplitCheckpoints parts signed checkpoints that stand behind each other with empty lines between them or without. What is none is found when it is opened.
+func SplitCheckpoints(file []byte) [][]byte {
+	var notes [][]byte
+	for rest := string(file); rest != ""; {
+		// A note is its text, an empty line, and lines that begin with an em dash.
+		text, signatures, _ := strings.Cut(rest, "\n\n")
+		lines := 0
+		for strings.HasPrefix(signatures[lines:], "— ") {
+			end := strings.IndexByte(signatures[lines:], '\n')
+			if end < 0 {
+				lines = len(signatures)
+				break
+			}
+			lines += end + 1
+		}
+		signed := text + "\n\n" + signatures[:lines]
+		if !strings.HasSuffix(signed, "\n") {
+			signed += "\n" // which shells and mail programs drop at the end
+		}
+		notes = append(notes, []byte(signed))
+		rest = strings.TrimLeft(signatures[lines:], "\n")
+	}
+	return notes
+}

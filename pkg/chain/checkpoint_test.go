@@ -148,3 +148,39 @@ func FuzzOpenCheckpoint(f *testing.F) {
 		}
 	})
 }
+
+func TestSplitCheckpoints(t *testing.T) {
+	signer, _ := keyPair(t, "acme/prod")
+	next, _ := keyPair(t, "acme/prod")
+	var notes [][]byte
+	for size := range uint64(3) {
+		c := Checkpoint{Deployment: "acme/prod", Log: "agent.events/3", Size: size + 1}
+		signed, err := c.Sign(signer, next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		notes = append(notes, signed)
+	}
+	for _, between := range []string{"", "\n", "\n\n"} {
+		got := SplitCheckpoints(bytes.Join(notes, []byte(between)))
+		if len(got) != 3 || !bytes.Equal(got[0], notes[0]) || !bytes.Equal(got[1], notes[1]) || !bytes.Equal(got[2], notes[2]) {
+			t.Errorf("with %q between: %q", between, got)
+		}
+	}
+	if got := SplitCheckpoints(bytes.TrimSpace(notes[0])); len(got) != 1 || !bytes.Equal(got[0], notes[0]) {
+		t.Errorf("without its last line break: %q", got)
+	}
+	if got := SplitCheckpoints(nil); len(got) != 0 {
+		t.Errorf("%q in nothing", got)
+	}
+}
+
+func FuzzSplitCheckpoints(f *testing.F) {
+	f.Add([]byte("a\n1\nb\n\n— a x\n\na\n2\nb\n\n— a y"))
+	f.Add([]byte("\n\n\n— "))
+	f.Fuzz(func(t *testing.T, file []byte) {
+		if notes := SplitCheckpoints(file); len(notes) > len(file) {
+			t.Errorf("%d notes in %d bytes", len(notes), len(file))
+		}
+	})
+}

@@ -71,9 +71,9 @@ func LoadTree(size uint64, read func(level int, index uint64, width int) ([]byte
 // Size returns the number of leaves.
 func (t *Tree) Size() uint64 { return t.size }
 
-// Append adds a leaf. full is called for each tile that it completes, from the leaves up; an error of full is returned, and then the tree must not be
-// used any more.
-func (t *Tree) Append(leaf Hash, full func(Tile) error) error {
+// Append adds a leaf. full is called for each tile that it completes, from the leaves up. Its first error is returned, and no more tiles are shown to it;
+// the tree has grown all the same.
+func (t *Tree) Append(leaf Hash, full func(Tile) error) (err error) {
 	index := t.size
 	t.size++
 	for level, node := 0, leaf; ; level++ {
@@ -85,11 +85,11 @@ func (t *Tree) Append(leaf Hash, full func(Tile) error) error {
 		index /= TileWidth
 		copy(hashes[at*HashBytes:], node[:])
 		if at < TileWidth-1 {
-			return nil
+			return err
 		}
 		node = t.fold(hashes[:])
-		if err := full(Tile{Level: level, Index: index, Hashes: hashes[:], Root: node}); err != nil {
-			return err
+		if err == nil {
+			err = full(Tile{Level: level, Index: index, Hashes: hashes[:], Root: node})
 		}
 	}
 }

@@ -140,6 +140,22 @@ func TestLoadTree(t *testing.T) {
 	}
 }
 
+// An error of what looks at tiles does not spoil the tree.
+func TestTreeGrowsWhateverIsSaidOfItsTiles(t *testing.T) {
+	broken := errors.New("broken")
+	good, bad := newKept(), NewTree()
+	for n := range uint64(66_000) {
+		good.append(t, numberedLeaf(n))
+		full := (n+1)%TileWidth == 0
+		if err := bad.Append(numberedLeaf(n), func(Tile) error { return broken }); (err != nil) != full {
+			t.Fatalf("leaf %d: %v", n, err)
+		}
+	}
+	if bad.Root() != good.tree.Root() {
+		t.Error("another root")
+	}
+}
+
 func TestLoadTreeRefuses(t *testing.T) {
 	broken := errors.New("broken")
 	for name, c := range map[string]struct {

@@ -1,0 +1,54 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// TileChecker holds the stored tiles of one log against those that follow from its entries. It belongs to one goroutine.
+type TileChecker struct {
+	store  *Store
+	log    string
+	levels [][]StoredTile // that were read ahead
+}
+
+// NewTileChecker returns a checker that has not read anything.
+func (s *Store) NewTileChecker(log string) *TileChecker { return &TileChecker{store: s, log: log} }
+
+// tilesAhead is how many tiles of a level one query reads: 2 MiB.
+const tilesAhead = 256
+
+// Check looks for the tile in the store. The tiles of each level come in order. A *chain.Fault says that it is missing, another one, or there twice, and
+// names the first entry below it.
+func (c *TileChecker) Check(ctx context.Context, full chain.Tile) error {
+	for full.Level >= len(c.levels) {
+		c.levels = append(c.levels, nil)
+	}
+	ahead := c.levels[full.Level]
+	for len(ahead) > 0 && ahead[0].Index < full.Index {
+		ahead = ahead[1:]
+	}
+	if len(ahead) < 2 { // a second one of the same place would be the next
+		var err error
+		if ahead, err = c.store.Tiles(ctx, c.log, full.Level, full.Index, tilesAhead); err != nil {
+			return err
+		}
+	}
+	c.levels[full.Level] = ahead
+	wrong := ""
+	switch {
+	case len(ahead) == 0 || ahead[0].Index != full.Index:
+		wrong = "is missing"
+	case !bytes.Equal(ahead[0].Hashes, full.Hashes) || ahead[0].Root != full.Root:
+		wrong = "is not made of the entries"
+	case len(ahead) > 1 && ahead[1].Index == full.Index:
+		wrong = "is there twice"
+	default:
+		return nil
+	}
+	first := full.Index << (chain.TileHeight * (full.Level + 1))
+	return &chain.Fault{Log: c.log, Seq: first, Reason: fmt.Sprintf("tile %d of level %d %s", full.Index, full.Level, wrong)}
+}
