@@ -138,8 +138,10 @@ func findPeople(ctx context.Context, deps Deps, q Question) ([]vault.Subject, er
 	return people, nil
 }
 
-// sessionTokens are the forms in which the session may stand in the column session_id. The policy may have been
-// another one when an entry was sealed, so all that can be computed are looked for.
+// sessionTokens are the forms in which the session may stand in the column session_id. The policy may have been another one when an entry was sealed, so all
+// tokens that can be computed are looked for. The id itself is one of them under the policy clear only: ClickHouse keeps queries with their parameters in its
+// query log, and HTTP servers keep addresses, where it would outlive the person whose it is. Entries that have it in the clear from before the policy was
+// changed are not found by their session.
 func sessionTokens(deps Deps, q Question, people []vault.Subject) ([]string, error) {
 	switch {
 	case q.SessionPolicy == "sealed":
@@ -153,7 +155,10 @@ func sessionTokens(deps Deps, q Question, people []vault.Subject) ([]string, err
 		return nil, fmt.Errorf("compute tokens: %w", err)
 	}
 	search := sealer.SearchToken(gdpr.TagSession, []byte(q.Session))
-	tokens := []string{q.Session, hex.EncodeToString(search[:])}
+	tokens := []string{hex.EncodeToString(search[:])}
+	if q.SessionPolicy == "clear" {
+		tokens = append(tokens, q.Session)
+	}
 	for i := range people {
 		prepared := gdpr.Prepare(&people[i].Keys)
 		token := sealer.SubjectToken(&prepared, gdpr.TagSession, []byte(q.Session))
