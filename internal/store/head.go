@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"fmt"
-	"sort"
 	"strconv"
 
 	"github.com/ClickHouse/ch-go/proto"
@@ -30,8 +29,6 @@ type storedEntry struct {
 
 func newHeadReader() headReader { return headReader{hasher: chain.NewHasher()} }
 
-const entryColumns = "SELECT CAST(log, 'String') AS log_name, seq, entry, leaf_hash FROM "
-
 // tipQuery reads which entry is the last one. from is at or below it, so that the primary
 // key prunes nearly everything. Two rows of one seq are a double.
 func tipQuery(events string) string {
@@ -47,11 +44,8 @@ func coldTipQuery(events string) string {
 }
 
 func entryQuery(events string) string {
-	return entryColumns + events + " WHERE log = {log:String} AND seq = {seq:UInt64} LIMIT 2 FORMAT Native"
-}
-
-func headsQuery(events string) string {
-	return entryColumns + events + " WHERE (log, seq) IN (SELECT log, max(seq) FROM " + events + " GROUP BY log) FORMAT Native"
+	return "SELECT CAST(log, 'String') AS log_name, seq, entry, leaf_hash FROM " + events +
+		" WHERE log = {log:String} AND seq = {seq:UInt64} LIMIT 2 FORMAT Native"
 }
 
 // head returns the head of log. known is a head that the log had before, or that an
@@ -187,35 +181,6 @@ func (s *Store) Head(ctx context.Context, log string) (head chain.Head, err erro
 		return chain.Head{}, fmt.Errorf("read head of %s: %w", log, err)
 	}
 	return head, nil
-}
-
-// Heads returns the heads of all logs, ordered by name. A log whose last entry is
-// damaged or stands there twice makes it fail with a *chain.Fault.
-func (s *Store) Heads(ctx context.Context) ([]chain.Head, error) {
-	reader := newHeadReader()
-	err := s.read(ctx, func(at *server) error {
-		return reader.read(ctx, at, headsQuery(s.events), s.readParams())
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read heads: %w", err)
-	}
-	all := reader.got
-	sort.Slice(all, func(i, j int) bool { return all[i].log < all[j].log })
-	heads := make([]chain.Head, 0, len(all))
-	for len(all) > 0 {
-		same := 1
-		for same < len(all) && all[same].log == all[0].log {
-			same++
-		}
-		reader.got = all[:same]
-		head, err := reader.only()
-		if err != nil {
-			return nil, fmt.Errorf("read heads: %w", err)
-		}
-		heads = append(heads, head)
-		all = all[same:]
-	}
-	return heads, nil
 }
 
 // EntryAt returns one entry; ErrNotFound if there is none, a *chain.Fault if it does
