@@ -33,7 +33,8 @@ func (verifyCommand) Help() string {
 system records; the tree over the entries, the tiles that proofs are made of, and the signed checkpoints; and that reopened logs
 continue where their predecessors ended. SQL reads columns beside the entries: --deep checks these too. Checkpoints that were kept
 away from these machines (--checkpoint), with a key from elsewhere (--key), find also what somebody changed who has all passwords
-and keys here. Exit code 1 if anything is wrong; for each log the first bad place is printed.`
+and keys here. Exit code 1 if anything is wrong; for each log the first bad place is printed. A system record that stands in its
+log twice is a note and changes nothing of that: it may have been replayed, or sent twice by its producer.`
 }
 
 // longestRead is the time for reading one log. The timeout of ordinary queries would end the check of a long log.
@@ -119,6 +120,16 @@ func printReport(w io.Writer, report verify.Report, deep bool) error {
 		}
 		if _, err := fmt.Fprintf(w, "%-24s %12d entries  %s\n", log.Log, log.Size, state); err != nil {
 			return err
+		}
+		for _, about := range log.Notes {
+			if _, err := fmt.Fprintf(w, "    note at seq %d: %s\n", about.Seq, about.Text); err != nil {
+				return err
+			}
+		}
+		if log.NotesLeftOut > 0 {
+			if _, err := fmt.Fprintf(w, "    and %d more notes\n", log.NotesLeftOut); err != nil {
+				return err
+			}
 		}
 	}
 	answer := "good"

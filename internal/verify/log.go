@@ -28,6 +28,8 @@ type logCheck struct {
 	anchors  []anchor // that are still ahead, smallest first
 	grow     func(chain.Tile) error
 	entry    chain.Entry
+	replays  *replays
+	notes    notes
 	progress func(uint64)
 	pending  uint64 // entries since the last report of progress
 }
@@ -36,7 +38,8 @@ type logCheck struct {
 // vouched for.
 func checkLog(ctx context.Context, deps Deps, o Options, known *knowledge, log string) (LogReport, error) {
 	c := &logCheck{
-		known: known, log: log, verifier: chain.NewVerifier(log), tree: chain.NewTree(), covered: known.checkpoints[log].Size, progress: o.Progress,
+		known: known, log: log, verifier: chain.NewVerifier(log), tree: chain.NewTree(), covered: known.checkpoints[log].Size,
+		replays: newReplays(rememberedRecords), progress: o.Progress,
 	}
 	tiles := deps.Store.NewTileChecker(log)
 	c.grow = func(full chain.Tile) error {
@@ -69,7 +72,7 @@ func checkLog(ctx context.Context, deps Deps, o Options, known *knowledge, log s
 		err = c.end(o.Keys)
 	}
 	head := c.verifier.Head()
-	report := LogReport{Log: log, Size: head.Size}
+	report := LogReport{Log: log, Size: head.Size, Notes: c.notes.list, NotesLeftOut: c.notes.leftOut}
 	if head.Size > 0 {
 		report.Head, report.Root = head.Leaf.String(), c.tree.Root().String()
 	}
@@ -108,6 +111,9 @@ func (c *logCheck) check(seq uint64, entry []byte, leaf chain.Hash) error {
 	if c.verifier.Kind() == chain.KindSystem {
 		if err := c.checkSignature(seq, entry); err != nil {
 			return err
+		}
+		if first, again := c.replays.see(&c.entry); again {
+			c.notes.add(seq, "the signed record of seq %d again, sealed %v after it: replayed, or sent twice by its producer", first.seq, first.until(&c.entry))
 		}
 	}
 	if c.pending++; c.pending == progressStep && c.progress != nil {

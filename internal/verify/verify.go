@@ -55,6 +55,9 @@ type LogReport struct {
 	// FirstBad is the first place where the log is not what it must be; nil if there is none. In a log that is
 	// shorter than a checkpoint of it, seq is where it ends.
 	FirstBad *Bad `json:"first_bad"`
+	// Notes are about entries that are good by themselves, at most 100; they do not make the log bad.
+	Notes        []Note `json:"notes,omitempty"`
+	NotesLeftOut uint64 `json:"notes_left_out,omitempty"` // how many more there are
 }
 
 // Bad is a place and what is wrong there. Reasons quote nothing of an entry.
