@@ -1,7 +1,6 @@
 package exporter
 
 import (
-	"bytes"
 	"context"
 	"net/http"
 	"net/http/httptest"
@@ -160,30 +159,6 @@ func TestChangedRoot(t *testing.T) {
 		t.Fatal(swapped, err)
 	}
 	r.awaitAlarm(r.start(), "agent.events/0", l.head.Size-1, "do not make the root")
-}
-
-// A log that is longer than one query may read is checked anew in steps, borders included.
-func TestRecheckInSteps(t *testing.T) {
-	r := newRig(t)
-	l := r.newLog("agent.events/0", 99) // 100 entries
-	p := r.start()
-	r.awaitCheckpoint(l)
-	checkpoint, _, err := r.vault.Checkpoint(t.Context(), l.head.Log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.stop()
-	for _, step := range []uint64{1, 7, 10, 99, 100, 101} {
-		if err := p.checkWhole(t.Context(), checkpoint, step); err != nil {
-			t.Errorf("steps of %d: %v", step, err)
-		}
-	}
-	for _, seq := range []string{"99", "49", "9", "0"} { // the last, and the borders of steps of ten
-		r.exec("INSERT INTO {events} SELECT * FROM {events} WHERE log = 'agent.events/0' AND seq = " + seq)
-		if err := p.checkWhole(t.Context(), checkpoint, 10); err == nil || !bytes.Contains([]byte(err.Error()), []byte("at seq "+seq+": double")) {
-			t.Errorf("entry %s is there twice: %v", seq, err)
-		}
-	}
 }
 
 // get asks the handler.
