@@ -37,8 +37,9 @@ type commands struct {
 	Events      eventsCommand      `cmd:"" help:"Find events of people."`
 	Log         struct {
 		List   logListCommand   `cmd:"" help:"List the logs and their heads."`
+		Export logExportCommand `cmd:"" help:"Write logs to a folder that can be checked anywhere."`
 		Reopen logReopenCommand `cmd:"" help:"Go on after a gap, a rewind or a rollback: end a log and begin its successor."`
-	} `cmd:"" help:"Logs: list, reopen."`
+	} `cmd:"" help:"Logs: list, export, reopen."`
 	Setup setupCommand `cmd:"" help:"Make topics and tables, and bring tables up to date."`
 	Keys  struct {
 		Create       keysCreateCommand       `cmd:"" help:"Make the keyring."`

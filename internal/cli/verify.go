@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -11,6 +12,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/agentaudit/agentaudit/internal/auditor"
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/logkeys"
@@ -24,6 +26,7 @@ type verifyCommand struct {
 	Deep       bool     `help:"Check the columns and ciphertexts beside the entries as well."`
 	Checkpoint []string `help:"Signed checkpoints that were kept elsewhere (see 'checkpoint'); may be given again." placeholder:"FILE" type:"existingfile" sep:"none"`
 	Key        []string `help:"Public key of checkpoints, got from elsewhere, instead of those in exporter.signing_keys; may be given again." placeholder:"VKEY" sep:"none"`
+	Folder     string   `help:"Check a folder that 'log export' has made instead, with nothing but --key." placeholder:"DIR"`
 	JSON       bool     `help:"Print the result as JSON."`
 }
 
@@ -41,6 +44,9 @@ log twice is a note and changes nothing of that: it may have been replayed, or s
 const longestRead = 24 * time.Hour
 
 func (c *verifyCommand) Run(ctx context.Context, w *world) error {
+	if c.Folder != "" {
+		return c.offline(ctx, w)
+	}
 	cfg, err := w.config()
 	if err != nil {
 		return err
@@ -75,6 +81,29 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 		err = printReport(w.stdout, report, c.Deep)
 	}
 	if err == nil && !report.OK {
+		return errNo
+	}
+	return err
+}
+
+// offline checks an exported folder, as agentaudit-verify does.
+func (c *verifyCommand) offline(ctx context.Context, w *world) error {
+	switch {
+	case len(c.Key) == 0:
+		return errors.New("verify --folder: give the public key of the checkpoints with --key")
+	case c.Deep:
+		return errors.New("verify --folder: a folder has no columns to check with --deep")
+	}
+	question := auditor.Question{Folder: c.Folder, Key: c.Key, Checkpoint: c.Checkpoint}
+	if c.Log != "" {
+		question.Log = []string{c.Log}
+	}
+	reports, err := question.Check(ctx, w.stderr)
+	if err != nil {
+		return err
+	}
+	good, err := auditor.Print(w.stdout, reports, c.JSON)
+	if err == nil && !good {
 		return errNo
 	}
 	return err

@@ -104,7 +104,7 @@ func (t *Tree) Root() Hash {
 	some := false
 	var line [TileBytes + HashBytes]byte
 	for level := 0; t.size>>(TileHeight*level) > 0; level++ {
-		n := copy(line[:], t.partial(level))
+		n := copy(line[:], t.Partial(level))
 		if some {
 			n += copy(line[n:], rest[:])
 		}
@@ -115,8 +115,11 @@ func (t *Tree) Root() Hash {
 	return rest
 }
 
-// partial returns the hashes of the tile at the right edge of a level that is not full; empty if there is none.
-func (t *Tree) partial(level int) []byte {
+// Partial returns the hashes of the tile at the right edge of a level that is not full, valid until the next Append; empty if there is none.
+func (t *Tree) Partial(level int) []byte {
+	if level >= len(t.levels) {
+		return nil
+	}
 	width := t.size >> (TileHeight * level) % TileWidth
 	return t.levels[level][:width*HashBytes]
 }

@@ -44,7 +44,7 @@ func (k *kept) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 			if tile.L >= len(k.tree.levels) || uint64(tile.N) != k.tree.size>>(TileHeight*tile.L)/TileWidth {
 				return nil, errors.New("no such tile")
 			}
-			hashes = k.tree.partial(tile.L)
+			hashes = k.tree.Partial(tile.L)
 		}
 		data[i] = bytes.Clone(hashes[:tile.W*HashBytes])
 	}

@@ -58,6 +58,23 @@ func (v *Verifier) Check(seq uint64, entry []byte, leaf Hash) error {
 	if v.hasher.Leaf(entry) != leaf {
 		return v.fail(seq, "leaf hash differs")
 	}
+	return v.follow(seq, entry, leaf)
+}
+
+// Next checks entry as the next one of the log, where nothing stands beside it. leaf must be its leaf hash, which the caller has computed: many can at a
+// time, while entries are checked one by one. Otherwise it is as Check.
+func (v *Verifier) Next(entry []byte, leaf Hash) error {
+	if v.fault != nil {
+		return v.fault
+	}
+	if v.head.Closed {
+		return v.fail(v.head.Size, "entry after the close entry")
+	}
+	return v.follow(v.head.Size, entry, leaf)
+}
+
+// follow checks what the entry itself says.
+func (v *Verifier) follow(seq uint64, entry []byte, leaf Hash) error {
 	body, err := ParseHeader(entry, &v.header)
 	if err != nil {
 		return v.fail(seq, err.Error())
