@@ -19,10 +19,10 @@ import (
 // kills is how often each process is killed.
 const kills = 20
 
-// TestKillUnderLoad kills ingest, the ClickHouse engine and the broker, twenty times
-// each, while events pour in.
+// TestKillUnderLoad kills ingest, the ClickHouse engine, the broker and the exporter,
+// twenty times each, while events pour in.
 func TestKillUnderLoad(t *testing.T) {
-	for _, child := range []string{"ingest", "clickhouse", "kafka"} {
+	for _, child := range []string{"ingest", "clickhouse", "kafka", "exporter"} {
 		t.Run(child, func(t *testing.T) {
 			u := uptest.Start(t, "")
 			l := newLoad(t, u)

@@ -3,6 +3,8 @@ package acceptance
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -151,9 +153,49 @@ func (l *load) check(t *testing.T, u *uptest.Up) {
 	if missing > 0 {
 		t.Errorf("%d of %d acknowledged events are missing", missing, len(l.acked))
 	}
-	r := u.Run(t, "", "verify")
+	published, checkpoints := l.published(t)
+	r := u.Run(t, "", "verify", "--checkpoint", published)
 	if r.Code != 0 {
 		t.Errorf("verify: exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
 	}
-	t.Logf("%d records, %d acknowledged events, %d batches without an answer: all sealed once, verify good", records, len(l.acked), l.failed)
+	t.Logf("%d records, %d acknowledged events, %d batches without an answer: all sealed once, verify good, as all %d published checkpoints say", records, len(l.acked), l.failed, checkpoints)
+}
+
+// checkpointTopic is where the exporter publishes.
+const checkpointTopic = "audit.checkpoints"
+
+// published writes all checkpoints that were ever published to a file. Whatever was killed, none of them may say something else than the logs: two of one
+// size, or one over entries that are not there.
+func (l *load) published(t *testing.T) (file string, n int) {
+	t.Helper()
+	start, end, err := l.client.Offsets(t.Context(), checkpointTopic, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	batches, done := make(chan *kafkaio.Batch), make(chan struct{})
+	go func() { // ends with ctx
+		defer close(done)
+		_ = l.client.Follow(ctx, checkpointTopic, 0, start, batches)
+	}()
+	var notes []byte
+	for next := start; next < end; {
+		batch := <-batches
+		for i := range batch.Records {
+			notes = append(append(notes, batch.Records[i].Value...), '\n')
+			n++
+		}
+		next = batch.Next
+		batch.Release()
+	}
+	cancel()
+	<-done
+	if n == 0 {
+		t.Fatal("no checkpoint was published")
+	}
+	file = filepath.Join(t.TempDir(), "published")
+	if err := os.WriteFile(file, notes, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file, n
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// stepBenchmarks are the benchmarks beside the code that make up the way of an event.
+// stepBenchmarks are the benchmarks beside the code that make up the way of an event, and that of an auditor.
 var stepBenchmarks = []struct{ pkg, pattern string }{
 	{"./pkg/events", "Parse"},
 	{"./pkg/gdpr", "Seal"},
@@ -18,6 +18,8 @@ var stepBenchmarks = []struct{ pkg, pattern string }{
 	{"./internal/ingest", "Seal"},
 	{"./internal/store", "Block"},
 	{"./internal/kafkaio", "Follow"},
+	{"./pkg/chain", "Tree"},
+	{"./internal/offline", "Check"},
 }
 
 // steps runs them one after the other and adds what they print.
