@@ -40,17 +40,25 @@ type rig struct {
 	entries uint64 // of theLog
 }
 
-// newRig runs `up`, lets it seal some events into one log and have a checkpoint of it, and keeps a copy of the table.
+// newRig is newRigOf with a few hundred events.
 func newRig(t *testing.T, args ...string) *rig {
 	t.Helper()
-	const events = 300
+	return newRigOf(t, []int{300}, args...)
+}
+
+// newRigOf runs `up`, lets it seal events into one log, some at a time, with a checkpoint after each, and keeps a copy of the table.
+func newRigOf(t *testing.T, events []int, args ...string) *rig {
+	t.Helper()
 	u := uptest.Start(t, "", append([]string{"--partitions", "1", "--set", "exporter.heartbeat_every=1h", "--set", "exporter.recheck_every=720h", "--quiet"}, args...)...)
-	var lines strings.Builder
-	for i := range events {
-		fmt.Fprintf(&lines, `{"schema":"agentaudit.event/v1","event_id":"01920000-0000-7000-8000-%012d","time":"2026-11-20T21:14:05Z","type":"tool.call","action":"search",`+
-			`"outcome":"success","tenant":"acme","user_id":"u%d","usage":{"input_tokens":%d},"content":{"input":"text %d"}}`+"\n", i, i%7, i, i)
+	emit := func(from, to int) {
+		t.Helper()
+		var lines strings.Builder
+		for i := from; i < to; i++ {
+			fmt.Fprintf(&lines, `{"schema":"agentaudit.event/v1","event_id":"01920000-0000-7000-8000-%012d","time":"2026-11-20T21:14:05Z","type":"tool.call","action":"search",`+
+				`"outcome":"success","tenant":"acme","user_id":"u%d","usage":{"input_tokens":%d},"content":{"input":"text %d"}}`+"\n", i, i%7, i, i)
+		}
+		u.Good(t, lines.String(), "emit")
 	}
-	u.Good(t, lines.String(), "emit")
 
 	cfg, err := config.Load(config.Sources{File: filepath.Join(u.Dir, process.ConfigFile)})
 	if err != nil {
@@ -65,11 +73,15 @@ func newRig(t *testing.T, args ...string) *rig {
 			t.Error(err)
 		}
 	})
-	r := &rig{up: u, systems: systems, entries: events + 1}
-	testkit.Eventually(t, time.Minute, func() bool {
-		checkpoint, _, err := systems.Vault.Checkpoint(t.Context(), theLog)
-		return err == nil && checkpoint.Size == r.entries
-	}, "the log has a checkpoint of all entries")
+	r := &rig{up: u, systems: systems, entries: 1}
+	for _, n := range events {
+		emit(int(r.entries)-1, int(r.entries)-1+n)
+		r.entries += uint64(n)
+		testkit.Eventually(t, time.Minute, func() bool {
+			checkpoint, _, err := systems.Vault.Checkpoint(t.Context(), theLog)
+			return err == nil && checkpoint.Size == r.entries
+		}, "the log has a checkpoint of all entries")
+	}
 	r.exec(t, "CREATE TABLE audit.kept AS audit.events")
 	r.exec(t, "INSERT INTO audit.kept SELECT * FROM audit.events")
 	return r
@@ -111,7 +123,7 @@ func (r *rig) verify(t *testing.T, o verify.Options) verify.Report {
 
 // Every way to falsify a table is found, and the first bad place named.
 func TestFalsifications(t *testing.T) {
-	r := newRig(t)
+	r := newRigOf(t, []int{4000, 4000, 2500})
 	var progress atomic.Uint64
 	good := r.verify(t, verify.Options{Progress: func(n uint64) { progress.Add(n) }})
 	if !good.OK || len(good.Logs) != 2 || good.Logs[0].Log != theLog || good.Logs[0].Size != r.entries || len(good.Logs[0].Head) != 64 {
@@ -159,7 +171,7 @@ func TestFalsifications(t *testing.T) {
 		"SHA256(concat(unhex('00'), replaceOne(entry, 'tool.call', 'tool.null'))) AS leaf_hash) FROM audit.kept"+where+"= 7")
 	f("two swapped", false, 7, "seq", "ALTER TABLE audit.events DELETE"+where+"IN (7, 8)",
 		"INSERT INTO audit.events SELECT * REPLACE (if(seq = 7, 8, 7)::UInt64 AS seq) FROM audit.kept"+where+"IN (7, 8)")
-	f("appended out of nothing", false, r.entries, "seq 301 expected, the entry itself says 7", "INSERT INTO audit.events SELECT * REPLACE ("+fmt.Sprint(r.entries)+"::UInt64 AS seq) FROM (SELECT * FROM audit.kept"+where+"= 7)")
+	f("appended out of nothing", false, r.entries, fmt.Sprintf("seq %d expected, the entry itself says 7", r.entries), "INSERT INTO audit.events SELECT * REPLACE ("+fmt.Sprint(r.entries)+"::UInt64 AS seq) FROM (SELECT * FROM audit.kept"+where+"= 7)")
 	f("entry that is none", false, 7, "leaf hash", "ALTER TABLE audit.events UPDATE entry = 'x'"+where+"= 7")
 
 	f("column changed", true, 7, "column input_tokens", "ALTER TABLE audit.events UPDATE input_tokens = 1000000"+where+"= 7")
