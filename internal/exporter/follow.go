@@ -176,6 +176,7 @@ func (f *follower) load(ctx context.Context) error {
 		return err
 	}
 	f.sealed, f.verifier, f.tree = checkpoint, chain.NewVerifierAt(head), tree
+	f.exporter.published.know(checkpoint)
 	return nil
 }
 

@@ -38,6 +38,13 @@ func (p *published) offer(c vault.Checkpoint) {
 	}
 }
 
+// know has a checkpoint that another exporter made published again with the others: an older one of ours would say less.
+func (p *published) know(c vault.Checkpoint) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.latest[c.Log] = c
+}
+
 // take empties the waiting ones.
 func (p *published) take() []vault.Checkpoint {
 	p.mu.Lock()
