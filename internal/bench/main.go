@@ -24,7 +24,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the programs")
-	flag.IntVar(&o.events, "events", 5_000_000, "events of the end-to-end runs; a minute at 83,000 a second")
+	flag.IntVar(&o.events, "events", 6_000_000, "events of the end-to-end runs; a minute at 100,000 a second")
 	flag.IntVar(&o.users, "users", 10_000, "users whom they belong to")
 	flag.IntVar(&o.known, "known", 1_000_000, "users of the run that measures memory; 0 leaves it out")
 	flag.BoolVar(&o.micro, "micro", true, "also run the benchmarks of single steps")

@@ -17,6 +17,8 @@ import (
 func TestMemoryLimitIsApplied(t *testing.T) {
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
+	percent := debug.SetGCPercent(100)
+	defer debug.SetGCPercent(percent)
 	f := func(setting string, want int64) {
 		t.Helper()
 		debug.SetMemoryLimit(before)
@@ -34,6 +36,9 @@ func TestMemoryLimitIsApplied(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "")
 	f("ingest.memory_limit=600MiB", 600<<20)
 	f("log.level=info", int64(config.DefaultConfig().Ingest.MemoryLimit))
+	if got := debug.SetGCPercent(100); got != 400 {
+		t.Errorf("garbage is collected at %d percent of what lives", got)
+	}
 	t.Setenv("GOMEMLIMIT", "1GiB") // the runtime has read the variable when the process began
 	f("ingest.memory_limit=600MiB", before)
 }

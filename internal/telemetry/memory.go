@@ -14,9 +14,15 @@ import (
 // and memory that the operating system counts but Go does not.
 const containerShare = 0.9
 
+// garbagePercent is how much garbage there may be before it is collected, in percent of what lives, below a
+// limit of memory. Go's own 100 keeps memory low where nothing else bounds it; where a limit does, collecting
+// less often saves a tenth of the processor time of sealing.
+const garbagePercent = 400
+
 // LimitMemory sets the soft limit of the Go heap and returns it: wanted if that is not 0, else nine tenths of
 // the control group's limit. Without either, or if the variable GOMEMLIMIT is set, it leaves the limit as it
-// is. The return value 0 means that there is no limit.
+// is. The return value 0 means that there is no limit. With a limit garbage is collected less often, unless
+// the variable GOGC says how often.
 func LimitMemory(wanted int64) int64 {
 	if os.Getenv("GOMEMLIMIT") == "" {
 		if wanted == 0 {
@@ -26,10 +32,14 @@ func LimitMemory(wanted int64) int64 {
 			debug.SetMemoryLimit(wanted)
 		}
 	}
-	if limit := debug.SetMemoryLimit(-1); limit != math.MaxInt64 {
-		return limit
+	limit := debug.SetMemoryLimit(-1)
+	if limit == math.MaxInt64 {
+		return 0
 	}
-	return 0
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(garbagePercent)
+	}
+	return limit
 }
 
 // controlGroupLimit returns the smallest memory limit of the process's control group and those above it, in
