@@ -14,6 +14,7 @@ import (
 type signingKeys struct {
 	ids     []string
 	signers []note.Signer
+	known   note.Verifiers // of these and of those that have signed before
 }
 
 var errNoKey = errors.New("no key to sign checkpoints with: make one with \"agentaudit keys rotate\"")
@@ -24,7 +25,11 @@ func (e *Exporter) loadKeys() (*signingKeys, error) {
 	if err != nil {
 		return nil, err
 	}
-	keys := &signingKeys{signers: folder.Signers()}
+	known, err := logkeys.Verifiers(folder.VKeys())
+	if err != nil {
+		return nil, err
+	}
+	keys := &signingKeys{signers: folder.Signers(), known: known}
 	for _, key := range folder.Keys() {
 		if key.Signing {
 			keys.ids = append(keys.ids, key.ID)

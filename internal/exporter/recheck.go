@@ -62,20 +62,25 @@ func (e *Exporter) recheckOnce(ctx context.Context, log string) error {
 	return nil
 }
 
-// checkWhole checks all entries below a checkpoint, step of them in a query, the tiles over them, and that both are what the checkpoint vouches for.
+// checkWhole checks all entries below a checkpoint, step of them in a query, the tiles over them, and that both are what the checkpoint vouches for. Of entries
+// that were pruned it checks the tiles and the record.
 func (e *Exporter) checkWhole(ctx context.Context, checkpoint vault.Checkpoint, step uint64) error {
+	pruned, err := e.pruned(ctx, checkpoint.Log)
+	if err != nil {
+		return err
+	}
 	verifier, tree := chain.NewVerifier(checkpoint.Log), chain.NewTree()
 	tiles := e.deps.Store.NewTileChecker(checkpoint.Log)
-	grow := func(leaf chain.Hash) error {
+	w := e.newWalk(verifier, func(leaf chain.Hash) error {
 		return tree.Append(leaf, func(full chain.Tile) error { return tiles.Check(ctx, full) })
-	}
+	})
+	w.Pruned, w.Tree = pruned, tree
 	for more := true; more; {
 		left := checkpoint.Size - verifier.Head().Size
 		if left == 0 {
 			break
 		}
-		var err error
-		if more, err = e.walk(ctx, verifier, min(left, step), grow); err != nil {
+		if more, err = w.Step(ctx, min(left, step)); err != nil {
 			return err
 		}
 	}
@@ -89,6 +94,22 @@ func (e *Exporter) checkWhole(ctx context.Context, checkpoint vault.Checkpoint, 
 		return fault(checkpoint.Log, head.Size-1, "the entries do not make the root of the vault's checkpoint")
 	}
 	// Looks once more at the last entry, beside which there may be a second one.
-	_, err := e.walk(ctx, verifier, 1, func(chain.Hash) error { return nil })
+	_, err = e.walk(ctx, verifier, 1, func(chain.Hash) error { return nil })
 	return err
+}
+
+// pruned returns the record of what was dropped of a log; nil: nothing was. It must be signed: else whoever has the vault could hide what he deletes.
+func (e *Exporter) pruned(ctx context.Context, log string) (*chain.Pruned, error) {
+	stored, _, err := e.deps.Vault.LatestPrunes(ctx, log)
+	if err != nil || stored == nil {
+		return nil, err
+	}
+	pruned, err := chain.OpenPruned([]byte(stored.Note), e.keys.Load().known)
+	switch {
+	case err != nil:
+		return nil, fault(log, chain.PrunedFrom, "the vault's prune record is not good: %v", err)
+	case pruned.Deployment != e.deps.Vault.Deployment() || pruned.Log != log || pruned.What != stored.What || pruned.Behind != stored.Behind:
+		return nil, fault(log, chain.PrunedFrom, "the vault's prune record is signed for something else")
+	}
+	return &pruned, nil
 }

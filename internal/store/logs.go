@@ -31,11 +31,16 @@ func (s *Store) Tenants(ctx context.Context) ([]string, error) {
 
 // names reads the column `name`.
 func (s *Store) names(ctx context.Context, sql string) ([]string, error) {
+	return s.texts(ctx, sql, params{})
+}
+
+// texts is names with parameters.
+func (s *Store) texts(ctx context.Context, sql string, p params) ([]string, error) {
 	var all []string
 	err := s.read(ctx, func(at *server) error {
 		var column proto.ColStr
 		all = all[:0]
-		return at.readNative(ctx, sql, s.readParams(), proto.Results{{Name: "name", Data: &column}}, func(rows int) error {
+		return at.readNative(ctx, sql, s.readParams().with(p), proto.Results{{Name: "name", Data: &column}}, func(rows int) error {
 			for i := range rows {
 				all = append(all, column.Row(i))
 			}

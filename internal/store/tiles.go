@@ -109,14 +109,27 @@ func (s *Store) tileHashes(ctx context.Context, log string, place chain.TilePlac
 	first := strconv.FormatUint(place.Index*chain.TileWidth, 10)
 	behind := strconv.FormatUint(place.Index*chain.TileWidth+uint64(place.Width), 10)
 	p := params{"param_log": paramText(log), "param_first": first, "param_behind": behind, "param_below": strconv.Itoa(place.Level - 1)}
-	if place.Width < chain.TileWidth {
-		if place.Level == 0 {
-			return s.hashes(ctx, "SELECT leaf_hash AS hash FROM "+s.events+
-				" WHERE log = {log:String} AND seq >= {first:UInt64} AND seq < {behind:UInt64} ORDER BY seq LIMIT 1 BY seq FORMAT Native", p)
-		}
+	switch {
+	case place.Width == chain.TileWidth:
+		return s.fullTile(ctx, log, place)
+	case place.Level > 0:
 		return s.hashes(ctx, "SELECT root AS hash FROM "+s.tiles+
 			" WHERE log = {log:String} AND level = {below:UInt8} AND tile >= {first:UInt64} AND tile < {behind:UInt64} ORDER BY tile LIMIT 1 BY tile FORMAT Native", p)
 	}
+	hashes, err := s.hashes(ctx, "SELECT leaf_hash AS hash FROM "+s.events+
+		" WHERE log = {log:String} AND seq >= {first:UInt64} AND seq < {behind:UInt64} ORDER BY seq LIMIT 1 BY seq FORMAT Native", p)
+	if err != nil || len(hashes) == place.Width*chain.HashBytes {
+		return hashes, err
+	}
+	// Entries that were pruned made a full tile.
+	if hashes, err = s.fullTile(ctx, log, place); err != nil {
+		return nil, err
+	}
+	return hashes[:min(len(hashes), place.Width*chain.HashBytes)], nil
+}
+
+// fullTile returns the hashes of the full tile at a place, whatever the place's width.
+func (s *Store) fullTile(ctx context.Context, log string, place chain.TilePlace) ([]byte, error) {
 	tiles, err := s.Tiles(ctx, log, place.Level, place.Index, 1)
 	if err != nil {
 		return nil, err
