@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 
 	"golang.org/x/mod/sumdb/note"
 
@@ -33,7 +34,8 @@ type Report struct {
 }
 
 const (
-	// readAhead is how many bundles are read at a time: enough to keep a checker busy over a network.
+	// readAhead is how many bundles are read and prepared at a time: enough to keep two processors busy over a network. Each takes a quarter of a megabyte of
+	// memory with entries of 500 bytes.
 	readAhead = 8
 	// progressStep is how many entries pass between two reports of progress.
 	progressStep = 1 << 15
@@ -42,7 +44,7 @@ const (
 // Check reads a whole log: the checkpoint and its signature, every entry and link, every tile, and whether they make the signed root and that of each pinned
 // checkpoint. A bad log is not an error but the answer; an error means that it could not be found out.
 func Check(ctx context.Context, from Source, log string, o Options) (Report, error) {
-	signed, err := from.Read(ctx, "checkpoint")
+	signed, err := from.Read(ctx, "checkpoint", nil)
 	if err != nil {
 		return Report{}, fmt.Errorf("read the checkpoint of %s: %w", log, err)
 	}
@@ -106,63 +108,88 @@ func (c *check) run(ctx context.Context, signed []byte, o Options) error {
 	return c.partialTiles(ctx, point.Size)
 }
 
-// bundle is a file of entries on its way, hashed.
+// bundle is a file of entries on its way. What needs no order, nearly all of the work, is done to it before its turn comes.
 type bundle struct {
-	entries [][]byte
-	leaves  []chain.Hash
-	rest    int // bytes behind the entries
-	err     error
+	place   chain.TilePlace
+	content []byte
+	opening []byte       // its first entry, if that is the first of the log
+	links   []chain.Link // of its entries; fewer than it should have: the file ends early
+	leaves  []byte       // their leaf hashes
+	rest    int          // bytes behind the entries
+	err     error        // the file cannot be read
+
+	// Of a full bundle: the tile over it.
+	root    chain.Hash
+	tile    []byte
+	tileErr error
+
+	hasher *chain.Hasher
+	ready  chan struct{} // holds one token once the above is there
 }
 
-// read reads and hashes a bundle. Hashing is most of the work, and needs no order.
-func (c *check) read(ctx context.Context, place chain.TilePlace) bundle {
-	content, err := c.from.Read(ctx, place.EntriesPath())
-	if err != nil {
-		return bundle{err: err}
+func newBundle() *bundle {
+	return &bundle{links: make([]chain.Link, 0, chain.TileWidth), hasher: chain.NewHasher(), ready: make(chan struct{}, 1)}
+}
+
+// prepare reads and hashes the bundle at a place, takes its entries apart, and holds the tile over them against the stored one.
+func (b *bundle) prepare(ctx context.Context, c *check, place chain.TilePlace) {
+	b.place, b.opening, b.links, b.leaves, b.rest, b.tileErr = place, nil, b.links[:0], b.leaves[:0], 0, nil
+	if b.content, b.err = c.from.Read(ctx, place.EntriesPath(), b.content); b.err != nil {
+		return
 	}
-	b := bundle{entries: make([][]byte, 0, place.Width), leaves: make([]chain.Hash, 0, place.Width)}
-	hasher := chain.NewHasher()
+	rest := b.content
 	for range place.Width {
-		entry, rest, err := chain.CutBundled(content)
+		entry, behind, err := chain.CutBundled(rest)
 		if err != nil {
-			return b // the place where it ends tells
+			return // the place where it ends tells
 		}
-		b.entries, b.leaves, content = append(b.entries, entry), append(b.leaves, hasher.Leaf(entry)), rest
+		leaf := b.hasher.Leaf(entry)
+		b.links = b.links[:len(b.links)+1]
+		b.links[len(b.links)-1].Read(entry, leaf)
+		b.leaves = append(b.leaves, leaf[:]...)
+		if place.Index == 0 && len(b.links) == 1 {
+			b.opening = entry
+		}
+		rest = behind
 	}
-	b.rest = len(content)
-	return b
+	b.rest = len(rest)
+	if place.Width < chain.TileWidth {
+		return
+	}
+	if b.root, b.err = chain.TileRoot(b.leaves); b.err == nil {
+		b.tile, b.tileErr = c.tile(ctx, place, b.leaves, b.tile)
+	}
 }
 
-// entries checks the log's entries in order; files are read ahead.
+// entries checks the log's entries in order; bundles are prepared ahead.
 func (c *check) entries(ctx context.Context, size uint64) error {
 	ctx, cancel := context.WithCancel(ctx)
+	free, queue := make(chan *bundle, readAhead), make(chan *bundle, readAhead)
+	for range readAhead {
+		free <- newBundle()
+	}
+	var group sync.WaitGroup
+	defer group.Wait()
 	defer cancel()
-	queue := make(chan chan bundle, readAhead)
-	go func() { // ends with the log or ctx
-		defer close(queue)
+	group.Go(func() { // ends with the log or ctx
 		for first := uint64(0); first < size; first += chain.TileWidth {
-			one := make(chan bundle, 1)
+			var b *bundle
 			select {
-			case queue <- one:
+			case b = <-free:
 			case <-ctx.Done():
 				return
 			}
-			go func() { one <- c.read(ctx, placeAt(first, size)) }() // ends with the file or ctx
+			queue <- b        // has room for all of them
+			group.Go(func() { // ends with the files or ctx
+				b.prepare(ctx, c, placeAt(first, size))
+				b.ready <- struct{}{}
+			})
 		}
-	}()
-	grow := func(full chain.Tile) error {
-		return c.tile(ctx, chain.TilePlace{Level: full.Level, Index: full.Index, Width: chain.TileWidth}, full.Hashes)
-	}
+	})
 	for first := uint64(0); first < size; first += chain.TileWidth {
-		var b bundle
-		select {
-		case one := <-queue:
-			if one == nil {
-				return context.Cause(ctx)
-			}
-			b = <-one
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		b, err := next(ctx, queue)
+		if err != nil {
+			return err
 		}
 		switch {
 		case errors.Is(b.err, fs.ErrNotExist):
@@ -170,11 +197,28 @@ func (c *check) entries(ctx context.Context, size uint64) error {
 		case b.err != nil:
 			return b.err
 		}
-		if err := c.bundle(&b, placeAt(first, size).Width, grow); err != nil {
-			return err
+		if err := c.bundle(ctx, b); err != nil {
+			return errors.Join(err, c.catchUp(b))
 		}
+		free <- b // as above
 	}
 	return nil
+}
+
+// next returns the next bundle once it is prepared.
+func next(ctx context.Context, queue <-chan *bundle) (*bundle, error) {
+	var b *bundle
+	select {
+	case b = <-queue:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case <-b.ready:
+		return b, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // placeAt is the bundle that begins with an entry.
@@ -182,37 +226,87 @@ func placeAt(first, size uint64) chain.TilePlace {
 	return chain.TilePlace{Index: first / chain.TileWidth, Width: int(min(chain.TileWidth, size-first))}
 }
 
-func (c *check) bundle(b *bundle, width int, grow func(chain.Tile) error) error {
-	for i, entry := range b.entries {
-		seq, leaf := c.verifier.Head().Size, b.leaves[i]
-		if err := c.verifier.Next(entry, leaf); err != nil {
+// bundle checks what needs the entries before.
+func (c *check) bundle(ctx context.Context, b *bundle) error {
+	grow := func(full chain.Tile) error {
+		if full.Level == 0 {
+			return b.tileErr
+		}
+		_, err := c.tile(ctx, chain.TilePlace{Level: full.Level, Index: full.Index, Width: chain.TileWidth}, full.Hashes, nil)
+		return err
+	}
+	first := c.verifier.Head().Size
+	// A checkpoint of a part of the bundle wants a tree that ends there.
+	whole := len(b.links) == chain.TileWidth && (len(c.anchors) == 0 || c.anchors[0].Size >= first+chain.TileWidth)
+	for i := range b.links {
+		if err := c.verifier.Follow(&b.links[i]); err != nil {
 			return err
 		}
-		if seq == 0 {
-			if err := c.opening(entry); err != nil {
+		if i == 0 && b.opening != nil {
+			if err := c.opening(b.opening); err != nil {
 				return err
 			}
 		}
-		if err := c.tree.Append(leaf, grow); err != nil {
+		if whole {
+			continue
+		}
+		if err := c.tree.Append(leafAt(b.leaves, i), grow); err != nil {
 			return err
 		}
-		for ; len(c.anchors) > 0 && c.anchors[0].Size == seq+1; c.anchors = c.anchors[1:] {
-			if c.anchors[0].Root != c.tree.Root() {
-				return c.bad(seq, "a signed checkpoint of %d entries has another root over the entries up to here", seq+1)
-			}
-		}
-		if c.pending++; c.pending == progressStep && c.progress != nil {
-			c.progress(c.pending)
-			c.pending = 0
+		if err := c.anchored(); err != nil {
+			return err
 		}
 	}
+	if whole {
+		if err := c.tree.AppendTile(b.leaves, b.root, grow); err != nil {
+			return err
+		}
+		if err := c.anchored(); err != nil {
+			return err
+		}
+	}
+	c.checked(len(b.links))
 	switch {
-	case len(b.entries) < width:
+	case len(b.links) < b.place.Width:
 		return c.bad(c.verifier.Head().Size, "missing in its bundle")
 	case b.rest > 0:
 		return c.bad(c.verifier.Head().Size, "%d bytes behind the entries of a bundle", b.rest)
 	}
 	return nil
+}
+
+// catchUp grows the tree, behind a fault, to what the verifier has accepted of a bundle: the report says both.
+func (c *check) catchUp(b *bundle) error {
+	first := b.place.Index * chain.TileWidth
+	for at := c.tree.Size(); at < c.verifier.Head().Size; at++ {
+		if err := c.tree.Append(leafAt(b.leaves, int(at-first)), func(chain.Tile) error { return nil }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func leafAt(leaves []byte, i int) chain.Hash {
+	return chain.Hash(leaves[i*chain.HashBytes:][:chain.HashBytes])
+}
+
+// anchored holds the tree against the checkpoints of its size.
+func (c *check) anchored() error {
+	size := c.tree.Size()
+	for ; len(c.anchors) > 0 && c.anchors[0].Size == size; c.anchors = c.anchors[1:] {
+		if c.anchors[0].Root != c.tree.Root() {
+			return c.bad(size-1, "a signed checkpoint of %d entries has another root over the entries up to here", size)
+		}
+	}
+	return nil
+}
+
+// checked reports progress now and then.
+func (c *check) checked(entries int) {
+	if c.pending += uint64(entries); c.pending >= progressStep && c.progress != nil {
+		c.progress(c.pending)
+		c.pending = 0
+	}
 }
 
 // opening checks that the log says that it is of the deployment that signs it.
@@ -235,26 +329,26 @@ func (c *check) opening(entry []byte) error {
 // partialTiles checks the tiles at the right edge.
 func (c *check) partialTiles(ctx context.Context, size uint64) error {
 	for _, place := range chain.PartialTiles(size) {
-		if err := c.tile(ctx, place, c.tree.Partial(place.Level)); err != nil {
+		if _, err := c.tile(ctx, place, c.tree.Partial(place.Level), nil); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tile holds a tile against the hashes that follow from the entries.
-func (c *check) tile(ctx context.Context, place chain.TilePlace, hashes []byte) error {
-	content, err := c.from.Read(ctx, place.Path())
+// tile holds a tile against the hashes that follow from the entries. It returns what it has read, for the next call.
+func (c *check) tile(ctx context.Context, place chain.TilePlace, hashes, buf []byte) ([]byte, error) {
+	content, err := c.from.Read(ctx, place.Path(), buf)
 	first := place.Index << (chain.TileHeight * (place.Level + 1)) // the first entry below it
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return c.bad(first, "%s is missing", place.Path())
+		return nil, c.bad(first, "%s is missing", place.Path())
 	case err != nil:
-		return err
+		return nil, err
 	case !bytes.Equal(content, hashes):
-		return c.bad(first, "%s is not made of the entries", place.Path())
+		return nil, c.bad(first, "%s is not made of the entries", place.Path())
 	}
-	return nil
+	return content, nil
 }
 
 func (c *check) bad(seq uint64, format string, args ...any) error {

@@ -19,12 +19,12 @@ import (
 type files map[string][]byte
 
 // Read implements Source.
-func (f files) Read(_ context.Context, path string) ([]byte, error) {
+func (f files) Read(_ context.Context, path string, buf []byte) ([]byte, error) {
 	content, ok := f[path]
 	if !ok {
 		return nil, fs.ErrNotExist
 	}
-	return content, nil
+	return append(buf[:0], content...), nil
 }
 
 const theLog = "agent.events/3"
@@ -181,6 +181,52 @@ func (f *fixture) other(t *testing.T, log string, size uint64) []byte {
 		t.Fatal(err)
 	}
 	return signed
+}
+
+// The report of a bad log is about what is good of it: as many entries as it says, their tree and the last of them.
+func TestReportEndsBeforeTheFault(t *testing.T) {
+	const size = 700
+	f := newFixture(t, size)
+	var leaves []chain.Hash
+	for _, place := range []chain.TilePlace{{Index: 0, Width: 256}, {Index: 1, Width: 256}, {Index: 2, Width: 188}} {
+		rest := f.files[place.EntriesPath()]
+		for range place.Width {
+			var entry []byte
+			entry, rest, _ = chain.CutBundled(rest)
+			leaves = append(leaves, chain.LeafHash(entry))
+		}
+	}
+	for _, bad := range []int{0, 1, 100, 255, 256, 300, 511, 512, 600, 699} {
+		for _, pinned := range [][][]byte{nil, f.points} {
+			log := maps.Clone(f.files)
+			place := placeAt(uint64(bad)/chain.TileWidth*chain.TileWidth, size)
+			var bundle []byte
+			rest := log[place.EntriesPath()]
+			for i := range place.Width {
+				var entry []byte
+				entry, rest, _ = chain.CutBundled(rest)
+				if i == bad%chain.TileWidth {
+					entry = append(bytes.Clone(entry), ' ')
+				}
+				bundle, _ = chain.AppendBundled(bundle, entry)
+			}
+			log[place.EntriesPath()] = bundle
+			report, err := Check(t.Context(), log, theLog, Options{Keys: f.keys, Pinned: pinned})
+			if err != nil || report.FirstBad == nil || report.FirstBad.Seq != uint64(bad) || report.Size != uint64(bad) {
+				t.Fatalf("entry %d changed: %+v, %v", bad, report, err)
+			}
+			if bad == 0 {
+				continue
+			}
+			tree := chain.NewTree()
+			for _, leaf := range leaves[:bad] {
+				_ = tree.Append(leaf, func(chain.Tile) error { return nil })
+			}
+			if report.Root != tree.Root().String() || report.Head != leaves[bad-1].String() {
+				t.Errorf("entry %d changed, %d checkpoints: root and head are not those of the entries before", bad, len(pinned))
+			}
+		}
+	}
 }
 
 // Two histories, each correct in itself and signed with the right key: whoever kept a checkpoint of one refuses the other.

@@ -21,7 +21,8 @@ import (
 
 // Source is where a log is read: paths are those of C2SP tlog-tiles below the log. What is not there is fs.ErrNotExist. It is safe for concurrent use.
 type Source interface {
-	Read(ctx context.Context, path string) ([]byte, error)
+	// Read returns the content of a file. It stands in buf if that has room for it, so that files of one size are read without new memory.
+	Read(ctx context.Context, path string, buf []byte) ([]byte, error)
 }
 
 // maxFileBytes bounds one file: a bundle of 256 entries of 64 KiB and their lengths.
@@ -70,22 +71,37 @@ type folderLog struct {
 }
 
 // Read implements Source.
-func (f folderLog) Read(_ context.Context, path string) ([]byte, error) {
+func (f folderLog) Read(_ context.Context, path string, buf []byte) ([]byte, error) {
 	file, err := f.root.Open(filepath.Join(filepath.FromSlash(f.log), filepath.FromSlash(path)))
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
-	return readAll(file)
+	return readAll(file, buf)
 }
 
-func readAll(from io.Reader) ([]byte, error) {
-	content, err := io.ReadAll(io.LimitReader(from, maxFileBytes+1))
-	if err == nil && len(content) > maxFileBytes {
-		err = errTooLarge
+// readAll reads to the end, into buf while there is room.
+func readAll(from io.Reader, buf []byte) ([]byte, error) {
+	buf = buf[:0]
+	for {
+		if len(buf) == cap(buf) {
+			buf = slices.Grow(buf, max(len(buf), minReadBytes))
+		}
+		n, err := from.Read(buf[len(buf):cap(buf)])
+		buf = buf[:len(buf)+n]
+		switch {
+		case len(buf) > maxFileBytes:
+			return nil, errTooLarge
+		case errors.Is(err, io.EOF):
+			return buf, nil
+		case err != nil:
+			return nil, err
+		}
 	}
-	return content, err
 }
+
+// minReadBytes is what is read first where nothing is known about a size: a full tile and more.
+const minReadBytes = 16 << 10
 
 // Server is where an exporter serves logs.
 type Server struct {
@@ -123,7 +139,7 @@ type serverLog struct {
 }
 
 // Read implements Source.
-func (s serverLog) Read(ctx context.Context, path string) ([]byte, error) {
+func (s serverLog) Read(ctx context.Context, path string, buf []byte) ([]byte, error) {
 	at := s.server.base.JoinPath(s.log, path).String()
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
 	if err != nil {
@@ -136,7 +152,7 @@ func (s serverLog) Read(ctx context.Context, path string) ([]byte, error) {
 	defer response.Body.Close()
 	switch response.StatusCode {
 	case http.StatusOK:
-		return readAll(response.Body)
+		return readAll(response.Body, buf)
 	case http.StatusNotFound:
 		return nil, fmt.Errorf("%s: %w", at, fs.ErrNotExist)
 	}

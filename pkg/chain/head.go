@@ -50,49 +50,53 @@ func HeadOf(entry []byte) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	return headAfter(&h, body, LeafHash(entry))
+	var head Head
+	if err := headAfter(&head, &h, body, LeafHash(entry)); err != nil {
+		return Head{}, err
+	}
+	return head, nil
 }
 
-// headAfter returns the head that the entry made of h and body makes.
-func headAfter(h *Header, body []byte, leaf Hash) (Head, error) {
-	head := Head{
+// headAfter makes head that of the entry made of h and body. On an error it is none.
+func headAfter(head *Head, h *Header, body []byte, leaf Hash) error {
+	*head = Head{
 		Log: h.Log, Size: h.Seq + 1, Leaf: leaf, Epoch: h.Epoch, NextEpoch: h.Epoch, Next: h.Source.Next,
 		LastOffset: h.Source.Offset, LastTimeMillis: h.Source.TimeMillis,
 	}
 	if (h.Epoch == 0) != (h.Seq == 0) {
-		return Head{}, errors.New("entry 0 stands in epoch 0, and no other does")
+		return errors.New("entry 0 stands in epoch 0, and no other does")
 	}
 	in := cursor{bytes: body}
 	switch h.Kind {
 	case KindEvent:
 		var parts eventParts
 		if err := in.event(&parts); err != nil {
-			return Head{}, err
+			return err
 		}
 		head.LastEventID = parts.eventID
 	case KindSystem:
 		_, _, err := in.system()
 		if err != nil {
-			return Head{}, err
+			return err
 		}
 		if head.LastEventID, err = recordEventID(body[in.at:]); err != nil {
-			return Head{}, err
+			return err
 		}
 	case KindRejected:
 		if err := in.rejected(new(Rejected)); err != nil {
-			return Head{}, err
+			return err
 		}
 	case KindControl:
 		c, err := ParseControl(body)
 		if err != nil {
-			return Head{}, err
+			return err
 		}
 		if reason := c.contradicts(h); reason != "" {
-			return Head{}, errors.New(reason)
+			return errors.New(reason)
 		}
 		head.NextEpoch, head.Closed = c.NextEpoch, c.Op == OpClose
 	}
-	return head, nil
+	return nil
 }
 
 var errEventID = errors.New("event.event_id is missing or not a UUID")

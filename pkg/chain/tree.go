@@ -1,6 +1,7 @@
 package chain
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"math/bits"
@@ -73,10 +74,32 @@ func (t *Tree) Size() uint64 { return t.size }
 
 // Append adds a leaf. full is called for each tile that it completes, from the leaves up. Its first error is returned, and no more tiles are shown to it;
 // the tree has grown all the same.
-func (t *Tree) Append(leaf Hash, full func(Tile) error) (err error) {
-	index := t.size
+func (t *Tree) Append(leaf Hash, full func(Tile) error) error {
 	t.size++
-	for level, node := 0, leaf; ; level++ {
+	return t.append(0, t.size-1, leaf, full)
+}
+
+// AppendTile adds the leaves of a tile of level 0, where a tile begins: Size is a multiple of TileWidth. root must be what TileRoot says of leaves, which is
+// most of the work and needs no order. full is called as by Append, for this tile first, whose hashes are leaves.
+func (t *Tree) AppendTile(leaves []byte, root Hash, full func(Tile) error) error {
+	if t.size%TileWidth != 0 || len(leaves) != TileBytes {
+		return fmt.Errorf("a tile of %d bytes cannot follow %d leaves", len(leaves), t.size)
+	}
+	index := t.size / TileWidth
+	t.size += TileWidth
+	if len(t.levels) == 0 {
+		t.levels = append(t.levels, new([TileBytes]byte))
+	}
+	tileErr := full(Tile{Level: 0, Index: index, Hashes: leaves, Root: root})
+	if tileErr != nil {
+		full = func(Tile) error { return nil }
+	}
+	return cmp.Or(tileErr, t.append(1, index, root, full))
+}
+
+// append puts node in its place at a level of tiles, and goes up as long as it completes one.
+func (t *Tree) append(level int, index uint64, node Hash, full func(Tile) error) (err error) {
+	for ; ; level++ {
 		if level == len(t.levels) {
 			t.levels = append(t.levels, new([TileBytes]byte))
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -227,5 +228,60 @@ func BenchmarkTreeRoot(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		tree.Root()
+	}
+}
+
+// A tree that grows by tiles is the one that grows by leaves.
+func TestAppendTile(t *testing.T) {
+	type shown struct {
+		level int
+		index uint64
+		root  Hash
+		bytes string
+	}
+	grow := func(seen *[]shown) func(Tile) error {
+		return func(full Tile) error {
+			*seen = append(*seen, shown{full.Level, full.Index, full.Root, string(full.Hashes)})
+			return nil
+		}
+	}
+	one, two := NewTree(), NewTree()
+	var seenOne, seenTwo []shown
+	var tile []byte
+	for n := range TileWidth*TileWidth + 2*TileWidth + 7 {
+		leaf := LeafHash([]byte{byte(n), byte(n >> 8), byte(n >> 16)})
+		if err := one.Append(leaf, grow(&seenOne)); err != nil {
+			t.Fatal(err)
+		}
+		if tile = append(tile, leaf[:]...); len(tile) < TileBytes {
+			continue
+		}
+		root, err := TileRoot(tile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := two.AppendTile(tile, root, grow(&seenTwo)); err != nil {
+			t.Fatal(err)
+		}
+		if one.Root() != two.Root() || one.Size() != two.Size() {
+			t.Fatalf("after %d leaves the trees differ", one.Size())
+		}
+		tile = tile[:0]
+	}
+	for len(tile) > 0 {
+		if err := two.Append(Hash(tile[:HashBytes]), grow(&seenTwo)); err != nil {
+			t.Fatal(err)
+		}
+		tile = tile[HashBytes:]
+	}
+	if one.Root() != two.Root() || !slices.Equal(seenOne, seenTwo) || len(seenOne) != TileWidth+2+1 {
+		t.Errorf("the trees differ; %d and %d tiles were shown", len(seenOne), len(seenTwo))
+	}
+	if err := two.AppendTile(make([]byte, TileBytes), Hash{}, grow(&seenTwo)); err == nil {
+		t.Error("a tile was taken in the middle of another")
+	}
+	errFirst := errors.New("first")
+	if err := NewTree().AppendTile(make([]byte, TileBytes), Hash{}, func(Tile) error { return errFirst }); !errors.Is(err, errFirst) {
+		t.Errorf("the error of the function is lost: %v", err)
 	}
 }

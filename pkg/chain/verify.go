@@ -20,7 +20,8 @@ func (f *Fault) Error() string {
 // Verifier follows one log entry by entry. It belongs to one goroutine.
 type Verifier struct {
 	head   Head
-	header Header
+	kind   Kind
+	link   Link // of the entry at hand
 	hasher *Hasher
 	fault  *Fault
 }
@@ -35,7 +36,7 @@ func NewVerifierAt(head Head) *Verifier { return &Verifier{head: head, hasher: N
 func (v *Verifier) Head() Head { return v.head }
 
 // Kind returns the kind of the entry that was checked last.
-func (v *Verifier) Kind() Kind { return v.header.Kind }
+func (v *Verifier) Kind() Kind { return v.kind }
 
 // Check checks the next entry of the log: its hash, its link, its place, and the rules that tie it to the entries before. seq and leaf are what
 // stands beside the entry in the store. A bad entry gives a *Fault; after the first one the verifier stays at the last good entry and repeats the
@@ -67,27 +68,57 @@ func (v *Verifier) Next(entry []byte, leaf Hash) error {
 	if v.fault != nil {
 		return v.fault
 	}
-	if v.head.Closed {
-		return v.fail(v.head.Size, "entry after the close entry")
-	}
 	return v.follow(v.head.Size, entry, leaf)
+}
+
+// Follow checks the entry that link was read from as the next one of the log. It is Next without what an entry shows by itself, which is most of it and
+// needs no order.
+func (v *Verifier) Follow(link *Link) error {
+	if v.fault != nil {
+		return v.fault
+	}
+	return v.followLink(v.head.Size, link)
 }
 
 // follow checks what the entry itself says.
 func (v *Verifier) follow(seq uint64, entry []byte, leaf Hash) error {
-	body, err := ParseHeader(entry, &v.header)
-	if err != nil {
-		return v.fail(seq, err.Error())
+	v.link.Read(entry, leaf)
+	return v.followLink(seq, &v.link)
+}
+
+func (v *Verifier) followLink(seq uint64, l *Link) error {
+	if v.head.Closed {
+		return v.fail(seq, "entry after the close entry")
 	}
-	if reason := v.checkHeader(); reason != "" {
+	if l.malformed != nil {
+		return v.fail(seq, l.malformed.Error())
+	}
+	if reason := v.contradiction(&l.header); reason != "" {
 		return v.fail(seq, reason)
 	}
-	next, err := headAfter(&v.header, body, leaf)
-	if err != nil {
-		return v.fail(seq, err.Error())
+	if l.contradiction != nil {
+		return v.fail(seq, l.contradiction.Error())
 	}
-	v.head = next
+	v.head, v.kind = l.head, l.header.Kind
 	return nil
+}
+
+// Link is what one entry shows by itself: its header, and the head that it makes of a log in which it is good. Many can be read at a time, for a Verifier to
+// follow one by one. It holds nothing of the entry's memory. The zero Link can be read into, again and again.
+type Link struct {
+	header        Header
+	head          Head
+	malformed     error // the entry has no header
+	contradiction error // the header is one, but the entry contradicts itself
+}
+
+// Read takes an entry apart. leaf must be its leaf hash.
+func (l *Link) Read(entry []byte, leaf Hash) {
+	var body []byte
+	l.contradiction = nil
+	if body, l.malformed = ParseHeader(entry, &l.header); l.malformed == nil {
+		l.contradiction = headAfter(&l.head, &l.header, body, leaf)
+	}
 }
 
 func (v *Verifier) fail(seq uint64, reason string) error {
@@ -95,9 +126,9 @@ func (v *Verifier) fail(seq uint64, reason string) error {
 	return v.fault
 }
 
-// checkHeader says what in v.header contradicts the entries before, or "".
-func (v *Verifier) checkHeader() (reason string) {
-	h, head := &v.header, &v.head
+// contradiction says what in the header of the next entry contradicts the entries before, or "".
+func (v *Verifier) contradiction(h *Header) (reason string) {
+	head := &v.head
 	switch {
 	case h.Log != head.Log:
 		return "entry belongs to another log"
