@@ -64,7 +64,7 @@ func (p *Prover) Entry(ctx context.Context, log string, seq uint64) ([]byte, err
 	if err != nil {
 		return nil, fmt.Errorf("prove entry %d of %s: %w", seq, log, err)
 	}
-	inclusion, err := chain.Inclusion(checkpoint.Size, checkpoint.Root, seq, tileReader{ctx, p.Store, log})
+	inclusion, err := chain.Inclusion(checkpoint.Size, checkpoint.Root, seq, p.Store.TileReader(ctx, log))
 	if err != nil {
 		return nil, fmt.Errorf("prove entry %d of %s: %w", seq, log, err)
 	}
@@ -73,28 +73,3 @@ func (p *Prover) Entry(ctx context.Context, log string, seq uint64) ([]byte, err
 	}
 	return chain.FormatProof(seq, entry, inclusion, []byte(checkpoint.Note)), nil
 }
-
-// tileReader is the store as golang.org/x/mod/sumdb/tlog reads it, for one call.
-type tileReader struct {
-	ctx   context.Context //nolint:containedctx // tlog's interface has no room for it, and the reader lives as long as the call
-	store *store.Store
-	log   string
-}
-
-// Height implements tlog.TileReader.
-func (tileReader) Height() int { return chain.TileHeight }
-
-// ReadTiles implements tlog.TileReader.
-func (r tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
-	data := make([][]byte, len(tiles))
-	for i, t := range tiles {
-		var err error
-		if data[i], err = r.store.TileHashes(r.ctx, r.log, chain.TilePlace{Level: t.L, Index: uint64(t.N), Width: t.W}); err != nil {
-			return nil, err
-		}
-	}
-	return data, nil
-}
-
-// SaveTiles implements tlog.TileReader. The store has them.
-func (tileReader) SaveTiles([]tlog.Tile, [][]byte) {}

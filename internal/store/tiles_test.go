@@ -5,8 +5,6 @@ import (
 	"errors"
 	"testing"
 
-	"golang.org/x/mod/sumdb/tlog"
-
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -30,29 +28,6 @@ func stageAll(t testing.TB, s *Store, log string, all []*sealed) *chain.Tree {
 	return tree
 }
 
-// storedTiles reads the tiles of a log for golang.org/x/mod/sumdb/tlog, which checks them against a root.
-type storedTiles struct {
-	t   testing.TB
-	s   *Store
-	log string
-}
-
-func (storedTiles) Height() int { return chain.TileHeight }
-
-func (r storedTiles) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
-	var data [][]byte
-	for _, tile := range tiles {
-		hashes, err := r.s.TileHashes(r.t.Context(), r.log, chain.TilePlace{Level: tile.L, Index: uint64(tile.N), Width: tile.W})
-		if err != nil {
-			return nil, err
-		}
-		data = append(data, hashes)
-	}
-	return data, nil
-}
-
-func (storedTiles) SaveTiles([]tlog.Tile, [][]byte) {}
-
 func TestTiles(t *testing.T) {
 	s := newStore(t)
 	l, other := newTestLog(t, "agent.events/0"), newTestLog(t, "agent.events/1")
@@ -63,7 +38,7 @@ func TestTiles(t *testing.T) {
 
 	size := uint64(len(all)) // 701
 	for _, seq := range []uint64{0, 255, 256, 600, size - 1} {
-		if _, err := chain.Inclusion(size, tree.Root(), seq, storedTiles{t, s, l.head.Log}); err != nil {
+		if _, err := chain.Inclusion(size, tree.Root(), seq, s.TileReader(t.Context(), l.head.Log)); err != nil {
 			t.Errorf("entry %d: %v", seq, err)
 		}
 	}

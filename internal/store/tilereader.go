@@ -1,0 +1,38 @@
+package store
+
+import (
+	"context"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// TileReader returns a log's tiles as golang.org/x/mod/sumdb/tlog reads them, for as long as ctx lasts.
+func (s *Store) TileReader(ctx context.Context, log string) tlog.TileReader {
+	return tileReader{ctx, s, log}
+}
+
+type tileReader struct {
+	ctx   context.Context //nolint:containedctx // tlog's interface has no room for it, and the reader lives as long as the call
+	store *Store
+	log   string
+}
+
+// Height implements tlog.TileReader.
+func (tileReader) Height() int { return chain.TileHeight }
+
+// ReadTiles implements tlog.TileReader.
+func (r tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
+	data := make([][]byte, len(tiles))
+	for i, t := range tiles {
+		var err error
+		if data[i], err = r.store.TileHashes(r.ctx, r.log, chain.TilePlace{Level: t.L, Index: uint64(t.N), Width: t.W}); err != nil {
+			return nil, err
+		}
+	}
+	return data, nil
+}
+
+// SaveTiles implements tlog.TileReader. The store has them.
+func (tileReader) SaveTiles([]tlog.Tile, [][]byte) {}
