@@ -3,20 +3,22 @@ package auditor
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync/atomic"
-	"time"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/offline"
+	"github.com/agentaudit/agentaudit/internal/progress"
+	"github.com/agentaudit/agentaudit/internal/report"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -65,19 +67,26 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case err != nil:
 		return fail(stderr, fmt.Errorf("%w (see --help)", err))
 	}
-	reports, err := flags.Check(ctx, stderr)
+	answer, err := flags.Check(ctx, stderr)
 	if err != nil {
 		return fail(stderr, err)
 	}
-	good, err := Print(stdout, reports, flags.JSON)
+	if flags.JSON {
+		err = answer.WriteJSON(stdout)
+	} else {
+		err = answer.WriteText(stdout, Good)
+	}
 	switch {
 	case err != nil:
 		return fail(stderr, err)
-	case !good:
+	case !answer.OK:
 		return exitNo
 	}
 	return exitGood
 }
+
+// Good is how a report says that logs are what their checkpoints say.
+const Good = "good"
 
 func fail(stderr io.Writer, err error) int {
 	_, _ = fmt.Fprintf(stderr, "agentaudit-verify: %s\n", strings.Join(strings.Fields(err.Error()), " "))
@@ -85,38 +94,79 @@ func fail(stderr io.Writer, err error) int {
 }
 
 // Check checks the logs, one after the other, and shows progress on stderr.
-func (q *Question) Check(ctx context.Context, stderr io.Writer) ([]offline.Report, error) {
-	keys, err := verifiers(q.Key)
+func (q *Question) Check(ctx context.Context, stderr io.Writer) (report.Report, error) {
+	keys, err := logkeys.Verifiers(q.Key)
 	if err != nil {
-		return nil, err
+		return report.Report{}, err
 	}
-	var pinned [][]byte
-	for _, path := range q.Checkpoint {
+	pinned, err := ReadCheckpoints(q.Checkpoint)
+	if err != nil {
+		return report.Report{}, err
+	}
+	at, logs, done, err := q.open()
+	if err != nil {
+		return report.Report{}, err
+	}
+	defer done()
+	var checked atomic.Uint64
+	defer progress.Show(stderr, "%d entries checked …\n", &checked)()
+	var answers []report.Log
+	for _, log := range logs {
+		if _, _, _, err := chain.ParseLog(log); err != nil {
+			return report.Report{}, err
+		}
+		found, err := offline.Check(ctx, at(log), log, offline.Options{Keys: keys, Pinned: pinned, Progress: func(n uint64) { checked.Add(n) }})
+		if err != nil {
+			return report.Report{}, err
+		}
+		one := report.Log{Log: found.Log, Size: found.Size, Root: found.Root, Head: found.Head}
+		if bad := found.FirstBad; bad != nil {
+			one.FirstBad = &report.Bad{Seq: bad.Seq, Reason: bad.Reason}
+		}
+		answers = append(answers, one)
+	}
+	if len(q.Log) == 0 {
+		lost, err := missing(logs, pinned, keys)
+		if err != nil {
+			return report.Report{}, err
+		}
+		answers = append(answers, lost...)
+	}
+	return report.Of(answers), nil
+}
+
+// missing are the logs of which a checkpoint was kept, but which are not among those of a folder: whoever takes a log out of it as a whole would go unnoticed.
+func missing(logs []string, pinned [][]byte, keys note.Verifiers) ([]report.Log, error) {
+	var lost []report.Log
+	for i, signed := range pinned {
+		point, _, err := chain.OpenCheckpoint(signed, keys)
+		if err != nil {
+			return nil, fmt.Errorf("checkpoint %d of those given: %w", i+1, err)
+		}
+		if !slices.Contains(logs, point.Log) {
+			lost = append(lost, report.Log{Log: point.Log, FirstBad: &report.Bad{Reason: fmt.Sprintf("the log is missing, but a checkpoint that was kept has %d entries", point.Size)}})
+			logs = append(slices.Clip(logs), point.Log) // said once
+		}
+	}
+	return lost, nil
+}
+
+// ReadCheckpoints reads files of one checkpoint or more, as 'agentaudit checkpoint' prints them. A file without any is refused: whoever names it would believe
+// that the log was held against it.
+func ReadCheckpoints(paths []string) ([][]byte, error) {
+	var all [][]byte
+	for _, path := range paths {
 		text, err := os.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("read the checkpoint: %w", err)
 		}
-		pinned = append(pinned, chain.SplitCheckpoints(text)...)
-	}
-	at, logs, done, err := q.open()
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	var checked atomic.Uint64
-	defer showProgress(stderr, &checked)()
-	var reports []offline.Report
-	for _, log := range logs {
-		if _, _, _, err := chain.ParseLog(log); err != nil {
-			return nil, err
+		points := chain.SplitCheckpoints(text)
+		if len(points) == 0 {
+			return nil, fmt.Errorf("%s has no checkpoint in it", path)
 		}
-		report, err := offline.Check(ctx, at(log), log, offline.Options{Keys: keys, Pinned: pinned, Progress: func(n uint64) { checked.Add(n) }})
-		if err != nil {
-			return nil, err
-		}
-		reports = append(reports, report)
+		all = append(all, points...)
 	}
-	return reports, nil
+	return all, nil
 }
 
 // open opens the folder or the server, and says which logs are to be checked.
@@ -147,86 +197,4 @@ func (q *Question) open() (at func(log string) offline.Source, logs []string, do
 		return nil, nil, nil, err
 	}
 	return folder.Log, logs, done, nil
-}
-
-func verifiers(vkeys []string) (note.Verifiers, error) {
-	var list []note.Verifier
-	for i, vkey := range vkeys {
-		verifier, err := note.NewVerifier(vkey)
-		if err != nil {
-			return nil, fmt.Errorf("key %d is not a public key of a note: <deployment>+<8 hex digits>+<base64> expected", i+1)
-		}
-		list = append(list, verifier)
-	}
-	return note.VerifierList(list...), nil
-}
-
-// progressEvery is how often a long check says how far it is.
-const progressEvery = 2 * time.Second
-
-func showProgress(w io.Writer, checked *atomic.Uint64) (stop func()) {
-	quit, ended := make(chan struct{}), make(chan struct{})
-	go func() { // ends by stop
-		defer close(ended)
-		tick := time.NewTicker(progressEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				_, _ = fmt.Fprintf(w, "%d entries checked …\n", checked.Load())
-			case <-quit:
-				return
-			}
-		}
-	}()
-	return func() {
-		close(quit)
-		<-ended
-	}
-}
-
-// Print writes the reports, as 'agentaudit verify' does, and says whether all logs are good.
-func Print(w io.Writer, reports []offline.Report, asJSON bool) (good bool, err error) {
-	type bad struct {
-		Seq    uint64 `json:"seq"`
-		Reason string `json:"reason"`
-	}
-	type line struct {
-		Log      string `json:"log"`
-		Size     uint64 `json:"size"`
-		Root     string `json:"root"`
-		Head     string `json:"head"`
-		FirstBad *bad   `json:"first_bad"`
-	}
-	result := struct {
-		OK      bool   `json:"ok"`
-		Entries uint64 `json:"entries"`
-		Logs    []line `json:"logs"`
-	}{OK: true}
-	for _, r := range reports {
-		one := line{Log: r.Log, Size: r.Size, Root: r.Root, Head: r.Head}
-		if r.FirstBad != nil {
-			one.FirstBad, result.OK = &bad{r.FirstBad.Seq, r.FirstBad.Reason}, false
-		}
-		result.Logs = append(result.Logs, one)
-		result.Entries += r.Size
-	}
-	if asJSON {
-		return result.OK, json.NewEncoder(w).Encode(result)
-	}
-	for _, r := range result.Logs {
-		state := "good"
-		if r.FirstBad != nil {
-			state = fmt.Sprintf("BAD at seq %d: %s", r.FirstBad.Seq, r.FirstBad.Reason)
-		}
-		if _, err := fmt.Fprintf(w, "%-24s %12d entries  %s\n", r.Log, r.Size, state); err != nil {
-			return false, err
-		}
-	}
-	answer := "good"
-	if !result.OK {
-		answer = "BAD: see above"
-	}
-	_, err = fmt.Fprintf(w, "%d entries in %d logs: %s\n", result.Entries, len(result.Logs), answer)
-	return result.OK, err
 }

@@ -18,22 +18,22 @@ import (
 // keyring that was lost is not replaced unnoticed: the vault refuses another one than its own when it is opened next.
 func createMissingKeys(ctx context.Context, cfg config.Config, out io.Writer) error {
 	_, err := vault.CreateKeyring(ctx, process.KeyConfig(cfg))
-	if err := report(out, string(cfg.Keys.Source), err); err != nil {
+	if err := sayMade(out, string(cfg.Keys.Source), err); err != nil {
 		return err
 	}
 	key := string(cfg.Exporter.AuthorKeyFile)
-	if err := report(out, key, author.CreateKey(key)); err != nil {
+	if err := sayMade(out, key, author.CreateKey(key)); err != nil {
 		return err
 	}
 	made, err := logkeys.Ensure(string(cfg.Exporter.SigningKeys), cfg.Deployment)
 	if err != nil || !made {
 		return err
 	}
-	return report(out, "a key in "+string(cfg.Exporter.SigningKeys), nil)
+	return sayMade(out, "a key in "+string(cfg.Exporter.SigningKeys), nil)
 }
 
-// report says that a secret was made, and nothing if it was there.
-func report(out io.Writer, name string, err error) error {
+// sayMade says that a secret was made, and nothing if it was there.
+func sayMade(out io.Writer, name string, err error) error {
 	if errors.Is(err, fs.ErrExist) {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/emit"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/progress"
 )
 
 type emitCommand struct {
@@ -55,7 +56,7 @@ func (c *emitCommand) Run(ctx context.Context, w *world) error {
 	defer kafka.Close()
 
 	var sent atomic.Uint64
-	stopProgress := showProgress(w.stderr, "%d events sent …\n", &sent)
+	stopProgress := progress.Show(w.stderr, "%d events sent …\n", &sent)
 	lines := emit.Config{
 		Kafka: kafka, Topic: cfg.Ingest.Topics.Events,
 		Progress: func(r emit.Result) { sent.Store(uint64(r.Sent)) },

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 
 	"github.com/agentaudit/agentaudit/internal/logexport"
+	"github.com/agentaudit/agentaudit/internal/progress"
 )
 
 type logExportCommand struct {
@@ -45,7 +46,7 @@ func (c *logExportCommand) Run(ctx context.Context, w *world) error {
 		return fmt.Errorf("make the folder: %w", err)
 	}
 	var written atomic.Uint64
-	defer showProgress(w.stderr, "%d entries written …\n", &written)()
+	defer progress.Show(w.stderr, "%d entries written …\n", &written)()
 	export := logexport.Exporter{Store: systems.Store, Vault: systems.Vault, Progress: func(n uint64) { written.Add(n) }}
 	for _, log := range logs {
 		point, err := export.Log(ctx, c.Out, log)

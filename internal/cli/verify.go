@@ -2,11 +2,8 @@ package cli
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -17,8 +14,9 @@ import (
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/progress"
+	"github.com/agentaudit/agentaudit/internal/report"
 	"github.com/agentaudit/agentaudit/internal/verify"
-	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
 type verifyCommand struct {
@@ -61,26 +59,34 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	pinned, err := readCheckpoints(c.Checkpoint)
+	pinned, err := auditor.ReadCheckpoints(c.Checkpoint)
 	if err != nil {
 		return err
 	}
 
 	var checked atomic.Uint64
-	stopProgress := showProgress(w.stderr, "%d entries checked …\n", &checked)
-	report, err := verify.Run(ctx, verify.Deps{Store: systems.Store, Vault: systems.Vault}, verify.Options{
+	stopProgress := progress.Show(w.stderr, "%d entries checked …\n", &checked)
+	answer, err := verify.Run(ctx, verify.Deps{Store: systems.Store, Vault: systems.Vault}, verify.Options{
 		Log: c.Log, Deep: c.Deep, Keys: keys, Pinned: pinned, Progress: func(n uint64) { checked.Add(n) },
 	})
 	stopProgress()
 	if err != nil {
 		return err
 	}
-	if c.JSON {
-		err = json.NewEncoder(w.stdout).Encode(report)
-	} else {
-		err = printReport(w.stdout, report, c.Deep)
+	good := "good (entries; --deep checks the columns too, which SQL reads)"
+	if c.Deep {
+		good = auditor.Good
 	}
-	if err == nil && !report.OK {
+	return c.print(w, answer, good)
+}
+
+func (c *verifyCommand) print(w *world, answer report.Report, good string) (err error) {
+	if c.JSON {
+		err = answer.WriteJSON(w.stdout)
+	} else {
+		err = answer.WriteText(w.stdout, good)
+	}
+	if err == nil && !answer.OK {
 		return errNo
 	}
 	return err
@@ -98,15 +104,11 @@ func (c *verifyCommand) offline(ctx context.Context, w *world) error {
 	if c.Log != "" {
 		question.Log = []string{c.Log}
 	}
-	reports, err := question.Check(ctx, w.stderr)
+	answer, err := question.Check(ctx, w.stderr)
 	if err != nil {
 		return err
 	}
-	good, err := auditor.Print(w.stdout, reports, c.JSON)
-	if err == nil && !good {
-		return errNo
-	}
-	return err
+	return c.print(w, answer, auditor.Good)
 }
 
 // keys are those whose signatures count.
@@ -122,52 +124,4 @@ func (c *verifyCommand) keys(cfg config.Config) (note.Verifiers, error) {
 		}
 	}
 	return logkeys.Verifiers(vkeys)
-}
-
-// readCheckpoints reads files of one checkpoint or more, as 'checkpoint' prints them.
-func readCheckpoints(paths []string) ([][]byte, error) {
-	var all [][]byte
-	for _, path := range paths {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return nil, fmt.Errorf("read the checkpoint: %w", err)
-		}
-		points := chain.SplitCheckpoints(text)
-		if len(points) == 0 {
-			return nil, fmt.Errorf("%s has no checkpoint in it", path)
-		}
-		all = append(all, points...)
-	}
-	return all, nil
-}
-
-func printReport(w io.Writer, report verify.Report, deep bool) error {
-	for _, log := range report.Logs {
-		state := "good"
-		if log.FirstBad != nil {
-			state = fmt.Sprintf("BAD at seq %d: %s", log.FirstBad.Seq, log.FirstBad.Reason)
-		}
-		if _, err := fmt.Fprintf(w, "%-24s %12d entries  %s\n", log.Log, log.Size, state); err != nil {
-			return err
-		}
-		for _, about := range log.Notes {
-			if _, err := fmt.Fprintf(w, "    note at seq %d: %s\n", about.Seq, about.Text); err != nil {
-				return err
-			}
-		}
-		if log.NotesLeftOut > 0 {
-			if _, err := fmt.Fprintf(w, "    and %d more notes\n", log.NotesLeftOut); err != nil {
-				return err
-			}
-		}
-	}
-	answer := "good"
-	switch {
-	case !report.OK:
-		answer = "BAD: see above"
-	case !deep:
-		answer = "good (entries; --deep checks the columns too, which SQL reads)"
-	}
-	_, err := fmt.Fprintf(w, "%d entries in %d logs: %s\n", report.Entries, len(report.Logs), answer)
-	return err
 }

@@ -311,12 +311,7 @@ func (c *check) checked(entries int) {
 
 // opening checks that the log says that it is of the deployment that signs it.
 func (c *check) opening(entry []byte) error {
-	var header chain.Header
-	body, err := chain.ParseHeader(entry, &header)
-	if err != nil {
-		return c.bad(0, "%v", err)
-	}
-	open, err := chain.ParseControl(body)
+	open, err := chain.ParseOpening(entry)
 	if err != nil {
 		return c.bad(0, "%v", err)
 	}

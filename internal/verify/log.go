@@ -125,7 +125,7 @@ func (c *logCheck) check(seq uint64, entry []byte, leaf chain.Hash) error {
 
 // checkOpening holds the first entry against what the vault knows.
 func (c *logCheck) checkOpening(entry []byte) error {
-	open, err := opening(entry)
+	open, err := chain.ParseOpening(entry)
 	if err != nil {
 		return c.bad(0, "%s", err)
 	}

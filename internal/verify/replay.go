@@ -16,12 +16,6 @@ const (
 	maxNotes = 100
 )
 
-// Note is something that an auditor should know though the log is what it must be. Its text quotes nothing of an entry.
-type Note struct {
-	Seq  uint64 `json:"seq"`
-	Text string `json:"text"`
-}
-
 // notes are those of one log.
 type notes struct {
 	list    []Note

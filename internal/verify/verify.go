@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/agentaudit/agentaudit/internal/report"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
@@ -40,31 +41,16 @@ type Options struct {
 }
 
 // Report is the answer.
-type Report struct {
-	OK      bool        `json:"ok"`
-	Entries uint64      `json:"entries"`
-	Logs    []LogReport `json:"logs"`
-}
+type Report = report.Report
 
-// LogReport is the answer about one log.
-type LogReport struct {
-	Log  string `json:"log"`
-	Size uint64 `json:"size"` // entries that are good, from the first on
-	Root string `json:"root"` // of the Merkle tree over them, hex; empty: there are none
-	Head string `json:"head"` // leaf hash of the last good entry, hex; empty: there is none
-	// FirstBad is the first place where the log is not what it must be; nil if there is none. In a log that is
-	// shorter than a checkpoint of it, seq is where it ends.
-	FirstBad *Bad `json:"first_bad"`
-	// Notes are about entries that are good by themselves, at most 100; they do not make the log bad.
-	Notes        []Note `json:"notes,omitempty"`
-	NotesLeftOut uint64 `json:"notes_left_out,omitempty"` // how many more there are
-}
+// LogReport is the answer about one log. It has 100 notes at most.
+type LogReport = report.Log
 
-// Bad is a place and what is wrong there. Reasons quote nothing of an entry.
-type Bad struct {
-	Seq    uint64 `json:"seq"`
-	Reason string `json:"reason"`
-}
+// Bad is the first place where a log is not what it must be.
+type Bad = report.Bad
+
+// Note is about an entry that is good by itself.
+type Note = report.Note
 
 // Run checks the logs. A bad log is not an error, but the answer; an error means that it could not be found out.
 func Run(ctx context.Context, deps Deps, o Options) (Report, error) {
@@ -88,20 +74,15 @@ func Run(ctx context.Context, deps Deps, o Options) (Report, error) {
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, name := range names {
 		group.Go(func() error { // ends with the log or ctx
-			report, err := checkLog(ctx, deps, o, known, name)
-			reports[i] = report
+			var err error
+			reports[i], err = checkLog(ctx, deps, o, known, name)
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
 		return Report{}, err
 	}
-	total := Report{OK: true, Logs: reports}
-	for _, r := range reports {
-		total.Entries += r.Size
-		total.OK = total.OK && r.FirstBad == nil
-	}
-	return total, nil
+	return report.Of(reports), nil
 }
 
 // anchor is what something outside of a log says about its first size entries.
@@ -176,23 +157,13 @@ func (k *knowledge) followOpening(ctx context.Context, deps Deps, log string) er
 	if err != nil {
 		return fmt.Errorf("read the opening of %s: %w", log, err)
 	}
-	open, err := opening(entry)
+	open, err := chain.ParseOpening(entry)
 	if err != nil || open.Predecessor == nil {
 		return nil //nolint:nilerr // as above
 	}
 	p := open.Predecessor
 	k.anchors[p.Log] = append(k.anchors[p.Log], anchor{size: p.Size, leaf: &p.Head, by: "the opening of " + log})
 	return nil
-}
-
-// opening reads entry 0.
-func opening(entry []byte) (*chain.Control, error) {
-	var header chain.Header
-	body, err := chain.ParseHeader(entry, &header)
-	if err != nil {
-		return nil, err
-	}
-	return chain.ParseControl(body)
 }
 
 // logs are all logs that the store has or that something says it must have, in order.

@@ -106,6 +106,23 @@ func ParseControl(body []byte) (*Control, error) {
 	return &c, nil
 }
 
+// ParseOpening reads entry 0 of a log. What a Verifier checks is not checked again: that it stands at its place and fits the log's name.
+func ParseOpening(entry []byte) (*Control, error) {
+	var header Header
+	body, err := ParseHeader(entry, &header)
+	if err != nil {
+		return nil, err
+	}
+	c, err := ParseControl(body)
+	if err == nil && c.Op != OpOpen {
+		return nil, errNoOpening
+	}
+	return c, err
+}
+
+// errNoOpening: the entry is another control entry.
+var errNoOpening = errors.New("not an open entry")
+
 func parseOpen(in *cursor, c *Control) error {
 	if !in.literal(`,"deployment":"`) {
 		return in.malformed("control.deployment")

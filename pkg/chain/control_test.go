@@ -85,3 +85,22 @@ func FuzzParseControl(f *testing.F) {
 		}
 	})
 }
+
+// An opening is read with the entry around it; no other entry is one.
+func TestParseOpening(t *testing.T) {
+	h := Header{Log: "agent.events/3", Source: Source{Offset: NoOffset, Next: 0}, Kind: KindControl}
+	open, err := ParseOpening(AppendEntry(nil, &h, AppendControl(nil, &controls[0])))
+	if err != nil || !reflect.DeepEqual(*open, controls[0]) {
+		t.Errorf("%+v, %v", open, err)
+	}
+	entry := AppendEntry(nil, &h, AppendControl(nil, &controls[2]))
+	if open, err := ParseOpening(entry); err == nil {
+		t.Errorf("took %s for an opening: %+v", entry, open)
+	}
+	h.Kind = KindRejected
+	for _, entry := range [][]byte{nil, []byte("x"), AppendEntry(nil, &h, AppendRejected(nil, &Rejected{Field: "record", Reason: "not JSON"}))} {
+		if open, err := ParseOpening(entry); err == nil {
+			t.Errorf("took %s for an opening: %+v", entry, open)
+		}
+	}
+}
