@@ -122,7 +122,7 @@ func knownMetrics(t *testing.T) []string {
 
 // Words of PromQL that rules and dashboards here use besides names of metrics.
 var promQL = []string{
-	"sum", "max", "min", "by", "rate", "increase", "deriv", "changes", "absent", "vector", "histogram_quantile", "and", "or",
+	"sum", "max", "min", "by", "rate", "increase", "deriv", "changes", "absent", "vector", "time", "histogram_quantile", "and", "or",
 }
 
 var (

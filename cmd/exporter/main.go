@@ -58,6 +58,7 @@ func exporterConfig(c config.Config) exporter.Config {
 	cfg.PublicTiles = c.Exporter.PublicTiles
 	cfg.PollEvery = c.Exporter.PollEvery
 	cfg.RecheckEvery = c.Exporter.RecheckEvery
+	cfg.RecheckRate = c.Exporter.RecheckRate
 	cfg.HeartbeatEvery = c.Exporter.HeartbeatEvery
 	cfg.RejectedKeepDays = c.Ingest.Rejected.KeepDays
 	return cfg

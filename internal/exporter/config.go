@@ -20,8 +20,11 @@ type Config struct {
 	// 10 ms to 10 s.
 	PollEvery time.Duration
 	// RecheckEvery is how often the entries behind a log's checkpoint are checked again, from the first on. A change of old rows is found after
-	// that time at the latest, or by `agentaudit verify`. One log is read at a time, as fast as it goes. 1 s to 30 days.
+	// that time and a pass at the latest, or by `agentaudit verify`. 1 s to 30 days.
 	RecheckEvery time.Duration
+	// RecheckRate is how many entries a second are checked again, over all logs together: one log is read at a time. 40,000 take about a seventh of one
+	// core of 2026, ClickHouse's part included (BenchmarkRecheck). 100 to 10,000,000.
+	RecheckRate int
 	// HeartbeatEvery is how often each partition of SystemTopic gets a heartbeat. 1 s to 1 h.
 	HeartbeatEvery time.Duration
 	// RejectedKeepDays is how long the keys of rejected records are kept at least. 1 to 3650.
@@ -36,6 +39,7 @@ func DefaultConfig() Config {
 		RepublishEvery:   time.Minute,
 		PollEvery:        500 * time.Millisecond,
 		RecheckEvery:     time.Hour,
+		RecheckRate:      40_000,
 		HeartbeatEvery:   time.Minute,
 		RejectedKeepDays: 30,
 	}
@@ -61,6 +65,9 @@ func (c *Config) Validate() error {
 		if d.value < d.from || d.value > d.to {
 			return fmt.Errorf("exporter: %s %v: want %v to %v", d.name, d.value, d.from, d.to)
 		}
+	}
+	if c.RecheckRate < 100 || c.RecheckRate > 10_000_000 {
+		return fmt.Errorf("exporter: %d entries checked again a second: want 100 to 10000000", c.RecheckRate)
 	}
 	if c.RejectedKeepDays < 1 || c.RejectedKeepDays > 3650 {
 		return fmt.Errorf("exporter: rejected records kept for %d days: want 1 to 3650", c.RejectedKeepDays)

@@ -22,6 +22,7 @@ func TestConfigBounds(t *testing.T) {
 	f(func(c *Config) { c.PollEvery = 0 })
 	f(func(c *Config) { c.PollEvery = time.Minute })
 	f(func(c *Config) { c.RecheckEvery = time.Millisecond })
+	f(func(c *Config) { c.RecheckRate = 0 })
 	f(func(c *Config) { c.HeartbeatEvery = 0 })
 	f(func(c *Config) { c.RejectedKeepDays = 0 })
 }

@@ -51,7 +51,7 @@ func New(cfg Config, deps Deps) (*Exporter, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	m, err := newMetrics(deps.Metrics)
+	m, err := newMetrics(&cfg, deps.Metrics)
 	if err != nil {
 		return nil, err
 	}

@@ -16,9 +16,10 @@ type metrics struct {
 	published  prometheus.Counter
 	rechecked  *prometheus.GaugeVec
 	seals      *sealGauges
+	scrubs     *scrubs
 }
 
-func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+func newMetrics(cfg *Config, registry prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		failures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "agentaudit_verify_failures_total", Help: "Logs that failed verification and are no longer followed. Any increase is critical.",
@@ -47,10 +48,11 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			logs: map[string]seal{},
 		},
 	}
+	m.scrubs = newScrubs(cfg, m.seals.entries)
 	for _, result := range []string{resultSent, resultFailed} {
 		m.heartbeats.WithLabelValues(result) // there from the start, so that rates are right
 	}
-	for _, c := range []prometheus.Collector{m.failures, m.checked, m.retries, m.heartbeats, m.destroyed, m.published, m.rechecked, m.seals} {
+	for _, c := range []prometheus.Collector{m.failures, m.checked, m.retries, m.heartbeats, m.destroyed, m.published, m.rechecked, m.seals, m.scrubs} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
@@ -126,6 +128,17 @@ func (g *sealGauges) unchanged() {
 			g.logs[log] = s
 		}
 	}
+}
+
+// entries is how many entries the checkpoints cover, of all logs together.
+func (g *sealGauges) entries() uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	var all uint64
+	for _, s := range g.logs {
+		all += s.size
+	}
+	return all
 }
 
 // Describe implements prometheus.Collector.

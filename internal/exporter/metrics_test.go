@@ -12,7 +12,7 @@ import (
 func TestAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &process{registry: prometheus.NewRegistry()}
-		m, err := newMetrics(p.registry)
+		m, err := newMetrics(new(DefaultConfig()), p.registry)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -17,10 +17,15 @@ func (e *Exporter) recheckLog(ctx context.Context, log string, caughtUp <-chan s
 	case <-ctx.Done():
 		return nil
 	}
+	e.metrics.scrubs.awaited(log)
 	faults := 0
 	wait := newBackoff()
 	for {
-		err := e.recheckOnce(ctx, log)
+		speed := e.metrics.scrubs.paced
+		if faults > 0 {
+			speed = unpaced // the alarm waits for nothing but another look
+		}
+		err := e.recheckOnce(ctx, log, speed)
 		pause := e.cfg.RecheckEvery
 		var bad *chain.Fault
 		switch {
@@ -28,6 +33,7 @@ func (e *Exporter) recheckLog(ctx context.Context, log string, caughtUp <-chan s
 			return nil
 		case errors.As(err, &bad):
 			if faults++; faults >= faultLooks {
+				e.metrics.scrubs.givenUp(log)
 				return bad
 			}
 			pause = e.cfg.PollEvery
@@ -44,7 +50,8 @@ func (e *Exporter) recheckLog(ctx context.Context, log string, caughtUp <-chan s
 	}
 }
 
-func (e *Exporter) recheckOnce(ctx context.Context, log string) error {
+// recheckOnce makes one pass, at the speed that is given for a log and its size.
+func (e *Exporter) recheckOnce(ctx context.Context, log string, speed func(log string, size uint64) pace) error {
 	select {
 	case e.recheck <- struct{}{}:
 		defer func() { <-e.recheck }()
@@ -55,16 +62,18 @@ func (e *Exporter) recheckOnce(ctx context.Context, log string) error {
 	if err != nil || !found {
 		return err // without a checkpoint there is nothing that could have been changed since
 	}
-	if err := e.checkWhole(ctx, checkpoint, stepEntries); err != nil {
+	if err := e.checkWhole(ctx, checkpoint, scrubStep(e.cfg.RecheckRate), speed(log, checkpoint.Size)); err != nil {
 		return err
 	}
+	e.metrics.scrubs.shown(log, checkpoint.Size, checkpoint.Size)
+	e.metrics.scrubs.ended(log)
 	e.metrics.rechecked.WithLabelValues(log).Set(float64(time.Now().Unix()))
 	return nil
 }
 
-// checkWhole checks all entries below a checkpoint, step of them in a query, the tiles over them, and that both are what the checkpoint vouches for. Of entries
-// that were pruned it checks the tiles and the record.
-func (e *Exporter) checkWhole(ctx context.Context, checkpoint vault.Checkpoint, step uint64) error {
+// checkWhole checks all entries below a checkpoint, step of them in a query when before allows it, the tiles over them, and that both are what the checkpoint
+// vouches for. Of entries that were pruned it checks the tiles and the record.
+func (e *Exporter) checkWhole(ctx context.Context, checkpoint vault.Checkpoint, step uint64, before pace) error {
 	pruned, err := e.pruned(ctx, checkpoint.Log)
 	if err != nil {
 		return err
@@ -76,13 +85,18 @@ func (e *Exporter) checkWhole(ctx context.Context, checkpoint vault.Checkpoint, 
 	})
 	w.Pruned, w.Tree = pruned, tree
 	for more := true; more; {
-		left := checkpoint.Size - verifier.Head().Size
+		done := verifier.Head().Size
+		left := checkpoint.Size - done
 		if left == 0 {
 			break
+		}
+		if err := before(ctx, done, min(left, step)); err != nil {
+			return err
 		}
 		if more, err = w.Step(ctx, min(left, step)); err != nil {
 			return err
 		}
+		e.metrics.scrubs.checked.Add(float64(verifier.Head().Size - done))
 	}
 	head := verifier.Head()
 	switch {

@@ -38,7 +38,7 @@ const soon = 30 * time.Second
 // rig is what an exporter works with, with tables of its own. Its Kafka is a port that nobody listens on, unless a test sets another: following logs
 // must not need it.
 type rig struct {
-	t      *testing.T
+	t      testing.TB
 	cfg    Config
 	server testkit.ClickHouseServer
 	store  *store.Store
@@ -48,7 +48,7 @@ type rig struct {
 	keys   string // folder of the keys that sign
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, cfg: DefaultConfig(), server: testkit.ClickHouse(t)}
 	r.cfg.PollEvery, r.cfg.RecheckEvery = 20*time.Millisecond, time.Second
@@ -97,7 +97,7 @@ func (r *rig) known() note.Verifiers {
 	return known
 }
 
-func newVault(t *testing.T) *vault.Vault {
+func newVault(t testing.TB) *vault.Vault {
 	t.Helper()
 	keys, err := vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + filepath.Join(t.TempDir(), "keyring")})
 	if err != nil {
@@ -111,7 +111,7 @@ func newVault(t *testing.T) *vault.Vault {
 	return v
 }
 
-func newAuthor(t *testing.T, name string) *author.Author {
+func newAuthor(t testing.TB, name string) *author.Author {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "author.key")
 	if err := author.CreateKey(path); err != nil {
@@ -124,7 +124,7 @@ func newAuthor(t *testing.T, name string) *author.Author {
 	return a
 }
 
-func newKafka(t *testing.T, broker string) *kafkaio.Client {
+func newKafka(t testing.TB, broker string) *kafkaio.Client {
 	t.Helper()
 	cfg := kafkaio.DefaultConfig()
 	cfg.Brokers = []string{broker}
@@ -198,7 +198,7 @@ func (a *alarms) list() []alarm {
 }
 
 // metric returns the value of a gauge or counter without labels, or with log as its only one; -1 if there is none.
-func (p *process) metric(t *testing.T, name, log string) float64 {
+func (p *process) metric(t testing.TB, name, log string) float64 {
 	t.Helper()
 	families, err := p.registry.Gather()
 	if err != nil {

@@ -21,7 +21,7 @@ func (e *Exporter) loadTree(ctx context.Context, checkpoint vault.Checkpoint) (*
 	if err == nil && tree.Root() == checkpoint.Root {
 		return tree, nil
 	}
-	if err := e.checkWhole(ctx, checkpoint, stepEntries); err != nil {
+	if err := e.checkWhole(ctx, checkpoint, stepEntries, atOnce); err != nil {
 		return nil, err
 	}
 	// Entries and tiles are as they were: it is the checkpoint that says something else.
