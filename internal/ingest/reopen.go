@@ -10,6 +10,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/ledger"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/internal/walk"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -83,14 +84,14 @@ func endLog(ctx context.Context, deps ReopenDeps, cfg ledger.Config, next *vault
 		if _, err := closeAs(ctx, deps, cfg, next, nothingAnchored); err != nil {
 			return chain.Head{}, err
 		}
-		return lastWhole(ctx, deps.Store, next.Predecessor)
+		return lastWhole(ctx, deps, next.Predecessor)
 	case errors.As(err, &fault):
 		checkpoint, _, err := deps.Vault.Checkpoint(ctx, next.Predecessor)
 		if err != nil {
 			return chain.Head{}, fmt.Errorf("read checkpoint of %s: %w", next.Predecessor, err)
 		}
 		next.PredecessorSize, next.PredecessorHead = checkpoint.Size, checkpoint.Head
-		return lastWhole(ctx, deps.Store, next.Predecessor)
+		return lastWhole(ctx, deps, next.Predecessor)
 	case err != nil:
 		return chain.Head{}, err
 	}
@@ -100,31 +101,39 @@ func endLog(ctx context.Context, deps ReopenDeps, cfg ledger.Config, next *vault
 
 // lastWhole returns the head up to which a log verifies from its first entry on. What
 // stands behind it is sealed again, in the successor, as far as Kafka still has it.
-func lastWhole(ctx context.Context, from *store.Store, log string) (chain.Head, error) {
-	verifier := chain.NewVerifier(log)
+func lastWhole(ctx context.Context, deps ReopenDeps, log string) (chain.Head, error) {
+	stored, _, err := deps.Vault.LatestPrunes(ctx, log)
+	if err != nil {
+		return chain.Head{}, fmt.Errorf("read what was pruned of %s: %w", log, err)
+	}
+	tree := chain.NewTree()
+	w := walk.Walk{
+		Scan: deps.Store.Scan, Tiles: deps.Store.Tiles, Verifier: chain.NewVerifier(log), Tree: tree,
+		Each: func(_ uint64, _ []byte, leaf chain.Hash) error { return tree.Append(leaf, noTile) },
+	}
+	if stored != nil {
+		pruned, err := chain.ReadPruned([]byte(stored.Note))
+		if err != nil {
+			return chain.Head{}, fmt.Errorf("read what was pruned of %s: %w", log, err)
+		}
+		w.Pruned = &pruned
+	}
 	for {
-		some := 0
-		err := from.Scan(ctx, log, verifier.Head().Size, func(seq uint64, entry []byte, leaf chain.Hash) error {
-			if some++; some > wholeStep {
-				return errEnough
-			}
-			return verifier.Check(seq, entry, leaf)
-		})
+		more, err := w.Step(ctx, wholeStep)
 		var fault *chain.Fault
 		switch {
-		case errors.Is(err, errEnough): // in steps, because one query may not take for ever
-		case err == nil || errors.As(err, &fault):
-			return verifier.Head(), nil
-		default:
+		case err == nil && !more || errors.As(err, &fault):
+			return w.Verifier.Head(), nil
+		case err != nil:
 			return chain.Head{}, fmt.Errorf("look for the last good entry of %s: %w", log, err)
 		}
 	}
 }
 
+func noTile(chain.Tile) error { return nil }
+
 // wholeStep is how many entries lastWhole reads in a query.
 const wholeStep = 1_000_000
-
-var errEnough = errors.New("enough entries for one query")
 
 func nothingAnchored(context.Context, string) (ledger.Anchor, bool, error) {
 	return ledger.Anchor{}, false, nil

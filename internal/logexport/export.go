@@ -12,6 +12,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/durable"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/internal/walk"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -41,15 +42,43 @@ func (e *Exporter) Log(ctx context.Context, folder, log string) (vault.Checkpoin
 	if _, err := os.Stat(base); !errors.Is(err, fs.ErrNotExist) {
 		return vault.Checkpoint{}, fmt.Errorf("export %s: %s: %w", log, base, errors.Join(err, fs.ErrExist))
 	}
+	pruned, err := e.pruned(ctx, log)
+	if err != nil {
+		return vault.Checkpoint{}, fmt.Errorf("export %s: %w", log, err)
+	}
 	w := &writer{base: base, verifier: chain.NewVerifier(log), tree: chain.NewTree(), size: checkpoint.Size, progress: e.Progress}
-	if err := w.run(ctx, e.Store); err != nil {
+	if err := w.run(ctx, e.Store, pruned.record); err != nil {
 		return vault.Checkpoint{}, fmt.Errorf("export %s: %w", log, err)
 	}
 	if w.tree.Root() != checkpoint.Root {
 		return vault.Checkpoint{}, fmt.Errorf("export %s: %w", log,
 			&chain.Fault{Log: log, Seq: checkpoint.Size - 1, Reason: "the entries do not make the root of the checkpoint"})
 	}
+	if pruned.record != nil {
+		if err := w.write(chain.PrunedPath, []byte(pruned.note)); err != nil {
+			return vault.Checkpoint{}, fmt.Errorf("export %s: %w", log, err)
+		}
+	}
 	return checkpoint, durable.Create(filepath.Join(base, "checkpoint"), []byte(checkpoint.Note))
+}
+
+// prunedPart is what was dropped of a log.
+type prunedPart struct {
+	record *chain.Pruned // nil: nothing
+	note   string
+}
+
+// pruned reads the record of what was dropped. Its signature is for those to check who read the folder.
+func (e *Exporter) pruned(ctx context.Context, log string) (prunedPart, error) {
+	stored, _, err := e.Vault.LatestPrunes(ctx, log)
+	if err != nil || stored == nil {
+		return prunedPart{}, err
+	}
+	record, err := chain.ReadPruned([]byte(stored.Note))
+	if err != nil {
+		return prunedPart{}, err
+	}
+	return prunedPart{&record, stored.Note}, nil
 }
 
 // writer writes the files of one log.
@@ -65,22 +94,16 @@ type writer struct {
 // entriesPerQuery keeps one query short: a long log is read in many.
 const entriesPerQuery = 200_000
 
-var errEnough = errors.New("enough entries for one query")
-
-func (w *writer) run(ctx context.Context, from *store.Store) error {
-	for next := uint64(0); next < w.size; next = w.verifier.Head().Size {
-		err := from.Scan(ctx, w.verifier.Head().Log, next, func(seq uint64, entry []byte, leaf chain.Hash) error {
-			head := w.verifier.Head().Size
-			if head == w.size || head-next == entriesPerQuery {
-				return errEnough
-			}
-			return w.add(seq, entry, leaf)
-		})
-		if err != nil && !errors.Is(err, errEnough) {
+func (w *writer) run(ctx context.Context, from *store.Store, pruned *chain.Pruned) error {
+	log := w.verifier.Head().Log
+	way := walk.Walk{Scan: from.Scan, Tiles: from.Tiles, Verifier: w.verifier, Each: w.add, Pruned: pruned, Tree: w.tree}
+	for w.verifier.Head().Size < w.size {
+		more, err := way.Step(ctx, min(entriesPerQuery, w.size-w.verifier.Head().Size))
+		if err != nil {
 			return err
 		}
-		if head := w.verifier.Head(); head.Size == next {
-			return &chain.Fault{Log: head.Log, Seq: next, Reason: fmt.Sprintf("missing, but the checkpoint has %d entries", w.size)}
+		if head := w.verifier.Head().Size; !more && head < w.size {
+			return &chain.Fault{Log: log, Seq: head, Reason: fmt.Sprintf("missing, but the checkpoint has %d entries", w.size)}
 		}
 	}
 	for _, place := range chain.PartialTiles(w.size) {
@@ -96,23 +119,25 @@ func (w *writer) run(ctx context.Context, from *store.Store) error {
 	return nil
 }
 
-func (w *writer) add(seq uint64, entry []byte, leaf chain.Hash) error {
-	if err := w.verifier.Check(seq, entry, leaf); err != nil {
-		return err
-	}
-	var err error
-	if w.bundle, err = chain.AppendBundled(w.bundle, entry); err != nil {
-		return err
+// add writes a good entry; of one that was pruned, nil, its leaf hash only.
+func (w *writer) add(_ uint64, entry []byte, leaf chain.Hash) error {
+	if entry != nil {
+		var err error
+		if w.bundle, err = chain.AppendBundled(w.bundle, entry); err != nil {
+			return err
+		}
 	}
 	return w.tree.Append(leaf, func(full chain.Tile) error {
 		place := chain.TilePlace{Level: full.Level, Index: full.Index, Width: chain.TileWidth}
 		if full.Level == 0 {
-			if err := w.write(place.EntriesPath(), w.bundle); err != nil {
-				return err
-			}
-			w.bundle = w.bundle[:0]
 			if w.progress != nil {
 				w.progress(chain.TileWidth)
+			}
+			if len(w.bundle) > 0 {
+				if err := w.write(place.EntriesPath(), w.bundle); err != nil {
+					return err
+				}
+				w.bundle = w.bundle[:0]
 			}
 		}
 		return w.write(place.Path(), full.Hashes)

@@ -24,6 +24,8 @@ type Log struct {
 	// FirstBad is the first place where the log is not what it must be; nil if there is none. In a log that is
 	// shorter than a checkpoint of it, seq is where it ends.
 	FirstBad *Bad `json:"first_bad"`
+	// Pruned is what retention has dropped, by a signed record; nil: nothing.
+	Pruned *Gap `json:"pruned,omitempty"`
 	// Notes are about entries that are good by themselves; they do not make the log bad.
 	Notes        []Note `json:"notes,omitempty"`
 	NotesLeftOut uint64 `json:"notes_left_out,omitempty"` // how many more there are
@@ -33,6 +35,12 @@ type Log struct {
 type Bad struct {
 	Seq    uint64 `json:"seq"`
 	Reason string `json:"reason"`
+}
+
+// Gap is a part of a log that is not there any more. Its leaf hashes were checked, its entries could not be.
+type Gap struct {
+	From   uint64 `json:"from"`
+	Behind uint64 `json:"behind"` // the first entry that is there again
 }
 
 // Note is something that an auditor should know though the log is what it must be. Its text quotes nothing of an entry.
@@ -76,6 +84,11 @@ func (l *Log) writeText(w io.Writer) error {
 	}
 	if _, err := fmt.Fprintf(w, "%-24s %12d entries  %s\n", l.Log, l.Size, state); err != nil {
 		return err
+	}
+	if l.Pruned != nil {
+		if _, err := fmt.Fprintf(w, "    entries %d to %d were pruned, as a signed record says; their hashes are good\n", l.Pruned.From, l.Pruned.Behind-1); err != nil {
+			return err
+		}
 	}
 	for _, about := range l.Notes {
 		if _, err := fmt.Fprintf(w, "    note at seq %d: %s\n", about.Seq, about.Text); err != nil {

@@ -25,8 +25,8 @@ func TestOpenAgain(t *testing.T) {
 			t.Error("the deployment's secrets are not secret")
 		}
 		var versions int
-		if err := second.db.read.QueryRowContext(t.Context(), `SELECT count(*) FROM goose_db_version`).Scan(&versions); err != nil || versions != 2 {
-			t.Errorf("%d migrations noted, want the initial one and ours: %v", versions, err)
+		if err := second.db.read.QueryRowContext(t.Context(), `SELECT count(*) FROM goose_db_version`).Scan(&versions); err != nil || versions < 2 {
+			t.Errorf("%d migrations noted, want the initial one and ours at least: %v", versions, err)
 		}
 		if err := second.Ping(t.Context()); err != nil {
 			t.Error(err)

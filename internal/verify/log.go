@@ -9,8 +9,10 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/agentaudit/agentaudit/internal/report"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/internal/walk"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
@@ -24,8 +26,9 @@ type logCheck struct {
 	log      string
 	verifier *chain.Verifier
 	tree     *chain.Tree
-	covered  uint64   // entries that the vault's checkpoint covers: tiles of these are there
-	anchors  []anchor // that are still ahead, smallest first
+	pruned   *chain.Pruned // nil: nothing was
+	covered  uint64        // entries that the vault's checkpoint covers: tiles of these are there
+	anchors  []anchor      // that are still ahead, smallest first
 	grow     func(chain.Tile) error
 	entry    chain.Entry
 	replays  *replays
@@ -53,18 +56,7 @@ func checkLog(ctx context.Context, deps Deps, o Options, known *knowledge, log s
 	for len(c.anchors) > 0 && c.anchors[0].size == 0 {
 		c.anchors = c.anchors[1:] // says nothing
 	}
-	var err error
-	if o.Deep {
-		columns := store.NewChecker()
-		err = deps.Store.ScanDeep(ctx, log, 0, func(row *store.Stored) error {
-			if err := c.check(row.Seq, row.Entry, row.Leaf); err != nil {
-				return err
-			}
-			return columns.Check(row)
-		})
-	} else {
-		err = deps.Store.Scan(ctx, log, 0, c.check)
-	}
+	err := c.walk(ctx, deps, o)
 	if c.progress != nil {
 		c.progress(c.pending)
 	}
@@ -72,26 +64,62 @@ func checkLog(ctx context.Context, deps Deps, o Options, known *knowledge, log s
 		err = c.end(o.Keys)
 	}
 	head := c.verifier.Head()
-	report := LogReport{Log: log, Size: head.Size, Notes: c.notes.list, NotesLeftOut: c.notes.leftOut}
+	answer := LogReport{Log: log, Size: head.Size, Notes: c.notes.list, NotesLeftOut: c.notes.leftOut}
+	if c.pruned != nil && head.Size >= c.pruned.Behind {
+		answer.Pruned = &report.Gap{From: chain.PrunedFrom, Behind: c.pruned.Behind}
+	}
 	if head.Size > 0 {
-		report.Head, report.Root = head.Leaf.String(), c.tree.Root().String()
+		answer.Head, answer.Root = head.Leaf.String(), c.tree.Root().String()
 	}
 	var fault *chain.Fault
 	if errors.As(err, &fault) {
-		report.FirstBad = &Bad{Seq: fault.Seq, Reason: fault.Reason}
-		return report, nil
+		answer.FirstBad = &Bad{Seq: fault.Seq, Reason: fault.Reason}
+		return answer, nil
 	}
 	if err != nil {
 		return LogReport{}, fmt.Errorf("read %s: %w", log, err)
 	}
-	return report, nil
+	return answer, nil
 }
 
-// check is called with each entry in order.
-func (c *logCheck) check(seq uint64, entry []byte, leaf chain.Hash) error {
-	if err := c.verifier.Check(seq, entry, leaf); err != nil {
+// entriesPerQuery bounds the time of one query: a long log is read in many.
+const entriesPerQuery = 2_000_000
+
+// walk reads the log.
+func (c *logCheck) walk(ctx context.Context, deps Deps, o Options) error {
+	pruned, contents, err := c.known.prunes(c.log, o.Keys)
+	if err != nil {
 		return err
 	}
+	c.pruned = pruned
+	w := walk.Walk{Scan: deps.Store.Scan, Tiles: deps.Store.Tiles, Verifier: c.verifier, Each: c.check, Pruned: pruned, Tree: c.tree}
+	if o.Deep {
+		w.Scan = deepScan(deps.Store, contents)
+	}
+	for more := true; more; {
+		if more, err = w.Step(ctx, entriesPerQuery); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// deepScan is a scan that looks at the columns of each entry once the entry was found good. Contents below the given seq may be gone.
+func deepScan(from *store.Store, contents uint64) walk.Scan {
+	columns := store.NewChecker()
+	columns.NoContentBelow(contents)
+	return func(ctx context.Context, log string, seq uint64, fn func(uint64, []byte, chain.Hash) error) error {
+		return from.ScanDeep(ctx, log, seq, func(row *store.Stored) error {
+			if err := fn(row.Seq, row.Entry, row.Leaf); err != nil {
+				return err
+			}
+			return columns.Check(row)
+		})
+	}
+}
+
+// check is called with each good entry in order, and with a nil one where it was pruned.
+func (c *logCheck) check(seq uint64, entry []byte, leaf chain.Hash) error {
 	if seq == 0 {
 		if err := c.checkOpening(entry); err != nil {
 			return err
@@ -108,7 +136,7 @@ func (c *logCheck) check(seq uint64, entry []byte, leaf chain.Hash) error {
 			return c.bad(seq, "the log was rewritten: %s has another root over the entries up to here", a.by)
 		}
 	}
-	if c.verifier.Kind() == chain.KindSystem {
+	if entry != nil && c.verifier.Kind() == chain.KindSystem {
 		if err := c.checkSignature(seq, entry); err != nil {
 			return err
 		}

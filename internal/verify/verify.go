@@ -73,9 +73,8 @@ func Run(ctx context.Context, deps Deps, o Options) (Report, error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(runtime.GOMAXPROCS(0))
 	for i, name := range names {
-		group.Go(func() error { // ends with the log or ctx
-			var err error
-			reports[i], err = checkLog(ctx, deps, o, known, name)
+		group.Go(func() (err error) { // ends with the log or ctx
+			reports[i], err = checkLogAgain(ctx, deps, o, known, name)
 			return err
 		})
 	}
@@ -83,6 +82,22 @@ func Run(ctx context.Context, deps Deps, o Options) (Report, error) {
 		return Report{}, err
 	}
 	return report.Of(reports), nil
+}
+
+// checkLogAgain checks a log, and once more if it is bad and retention was at work meanwhile: entries that go while they are read look like deleted ones.
+func checkLogAgain(ctx context.Context, deps Deps, o Options, known *knowledge, log string) (LogReport, error) {
+	answer, err := checkLog(ctx, deps, o, known, log)
+	if err != nil || answer.FirstBad == nil {
+		return answer, err
+	}
+	now, err := gather(ctx, deps)
+	if err != nil || len(now.pruned[log]) == len(known.pruned[log]) {
+		return answer, err
+	}
+	if err := now.pin(o); err != nil {
+		return LogReport{}, err
+	}
+	return checkLog(ctx, deps, o, now, log)
 }
 
 // anchor is what something outside of a log says about its first size entries.
@@ -102,6 +117,7 @@ type knowledge struct {
 	anchors     map[string][]anchor
 	generations map[string]vault.Generation
 	authors     map[string]vault.Author
+	pruned      map[string][]vault.Prune // by log
 }
 
 func gather(ctx context.Context, deps Deps) (*knowledge, error) {
@@ -111,6 +127,7 @@ func gather(ctx context.Context, deps Deps) (*knowledge, error) {
 		anchors:     make(map[string][]anchor),
 		generations: make(map[string]vault.Generation),
 		authors:     make(map[string]vault.Author),
+		pruned:      make(map[string][]vault.Prune),
 	}
 	checkpoints, err := deps.Vault.Checkpoints(ctx)
 	if err != nil {
@@ -127,6 +144,13 @@ func gather(ctx context.Context, deps Deps) (*knowledge, error) {
 	for _, g := range generations {
 		k.generations[g.Log] = g
 		k.anchors[g.Predecessor] = append(k.anchors[g.Predecessor], anchor{size: g.PredecessorSize, leaf: &g.PredecessorHead, by: "the checkpoint that " + g.Log + " continues"})
+	}
+	prunes, err := deps.Vault.Prunes(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the vault's prune records: %w", err)
+	}
+	for _, p := range prunes {
+		k.pruned[p.Log] = append(k.pruned[p.Log], p)
 	}
 	authors, err := deps.Vault.Authors(ctx)
 	if err != nil {

@@ -83,6 +83,8 @@ func (w *Walk) Step(ctx context.Context, limit uint64) (more bool, err error) {
 		return false, err
 	case !anchored:
 		return false, missing(head)
+	case w.skipped:
+		return false, fault(head.Log, head.Size, "missing, but the log goes on here behind what was pruned")
 	}
 	return w.atPruned(), nil
 }

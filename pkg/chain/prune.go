@@ -13,6 +13,9 @@ import (
 // PrunedFrom is the first entry that retention may drop. Entry 0 says what the log is, and the entries beside it are kept so that its bundle stays whole.
 const PrunedFrom = TileWidth
 
+// PrunedPath is where a log's record of pruned entries stands, beside its checkpoint. It is not part of C2SP tlog-tiles.
+const PrunedPath = "pruned"
+
 // What a prune record is about.
 const (
 	PrunedEntries  = "entries"  // entries PrunedFrom to Behind-1 are gone, whole bundles of them; their leaf hashes stay, in the tiles
