@@ -5,10 +5,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 )
 
@@ -18,8 +20,16 @@ type options struct {
 	events int
 	users  int
 	known  int
-	micro  bool
+	folder uint64
+	parts  string
 }
+
+// Parts of a run, as -parts names them.
+const (
+	partSteps    = "steps"
+	partEndToEnd = "endtoend"
+	partFolder   = "folder"
+)
 
 func main() {
 	var o options
@@ -27,7 +37,8 @@ func main() {
 	flag.IntVar(&o.events, "events", 6_000_000, "events of the end-to-end runs; a minute at 100,000 a second")
 	flag.IntVar(&o.users, "users", 10_000, "users whom they belong to")
 	flag.IntVar(&o.known, "known", 1_000_000, "users of the run that measures memory; 0 leaves it out")
-	flag.BoolVar(&o.micro, "micro", true, "also run the benchmarks of single steps")
+	flag.Uint64Var(&o.folder, "folder", 10_000_000, "entries of the exported folder that is verified, 530 bytes each; a tenth of them is verified too")
+	flag.StringVar(&o.parts, "parts", strings.Join([]string{partSteps, partFolder, partEndToEnd}, ","), "what is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -39,11 +50,26 @@ func main() {
 
 func run(ctx context.Context, o options) error {
 	t := &table{}
-	if o.micro {
-		if err := steps(ctx, t); err != nil {
-			return err
+	for part := range strings.SplitSeq(o.parts, ",") {
+		var err error
+		switch part {
+		case partSteps:
+			err = steps(ctx, t)
+		case partFolder:
+			err = errors.Join(verifyFolder(ctx, o.bin, o.folder/10, t), verifyFolder(ctx, o.bin, o.folder, t))
+		case partEndToEnd:
+			err = endToEnd(ctx, o, t)
+		default:
+			err = errors.New("there is no such part")
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", part, err)
 		}
 	}
+	return t.print(os.Stdout)
+}
+
+func endToEnd(ctx context.Context, o options, t *table) error {
 	plans := []plan{
 		{name: "broker, ingest, engine", events: o.events, users: o.users},
 		{name: "everything that `up` runs", events: o.events, users: o.users, everything: true},
@@ -56,5 +82,5 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}
 	}
-	return t.print(os.Stdout)
+	return nil
 }

@@ -46,3 +46,13 @@ func peakMemory(pid int) (int64, error) {
 	}
 	return 0, fmt.Errorf("/proc/%d/status has no VmHWM", pid)
 }
+
+// load is the machine's load average: others may be at work.
+func load() string {
+	text, err := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(text))
+	if err != nil || len(fields) == 0 {
+		return "unknown"
+	}
+	return fields[0]
+}

@@ -62,11 +62,8 @@ func parseMicros(b []byte) (int64, bool) {
 		return 0, false
 	}
 	seconds, ok := parseSeconds(b)
-	if !ok {
-		return 0, false
-	}
-	fraction, ok := digits(b[20:26])
-	return seconds*1_000_000 + fraction, ok
+	fraction := two(b, 20)*10_000 + two(b, 22)*100 + two(b, 24)
+	return seconds*1_000_000 + fraction, ok && fraction < noDigit
 }
 
 func parseMillis(b []byte) (int64, bool) {
@@ -74,40 +71,42 @@ func parseMillis(b []byte) (int64, bool) {
 		return 0, false
 	}
 	seconds, ok := parseSeconds(b)
-	if !ok {
-		return 0, false
-	}
-	fraction, ok := digits(b[20:23])
-	return seconds*1000 + fraction, ok
+	fraction := two(b, 20)*10 + int64(decimals[b[22]])
+	return seconds*1000 + fraction, ok && fraction < noDigit
 }
 
 // parseSeconds reads the first 19 bytes of b, `2006-01-02T15:04:05`.
 func parseSeconds(b []byte) (int64, bool) {
+	b = b[:19]
 	if b[4] != '-' || b[7] != '-' || b[10] != 'T' || b[13] != ':' || b[16] != ':' {
 		return 0, false
 	}
-	y, ok1 := digits(b[0:4])
-	m, ok2 := digits(b[5:7])
-	d, ok3 := digits(b[8:10])
-	h, ok4 := digits(b[11:13])
-	min, ok5 := digits(b[14:16])
-	s, ok6 := digits(b[17:19])
-	if !(ok1 && ok2 && ok3 && ok4 && ok5 && ok6) || m < 1 || m > 12 || d < 1 || d > daysIn(y, m) || h > 23 || min > 59 || s > 59 {
+	y, m, d := two(b, 0)*100+two(b, 2), two(b, 5), two(b, 8)
+	h, min, s := two(b, 11), two(b, 14), two(b, 17)
+	if y >= noDigit || m < 1 || m > 12 || d < 1 || d > 28 && d > daysIn(y, m) || h > 23 || min > 59 || s > 59 {
 		return 0, false
 	}
 	return daysTo(y, m, d)*secondsPerDay + h*3600 + min*60 + s, true
 }
 
-func digits(b []byte) (int64, bool) {
-	n := int64(0)
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int64(c-'0')
-	}
-	return n, true
+// two reads two digits. If one of them is none, the result, and what it is added to, is noDigit or more.
+func two(b []byte, at int) int64 {
+	return int64(decimals[b[at]])*10 + int64(decimals[b[at+1]])
 }
+
+// noDigit is above all numbers of digits that are read here.
+const noDigit = 1 << 20
+
+// decimals holds the value of each digit and noDigit for every other byte.
+var decimals = func() (table [256]int32) {
+	for i := range table {
+		table[i] = noDigit
+	}
+	for value := range int32(10) {
+		table['0'+value] = value
+	}
+	return table
+}()
 
 func daysIn(year, month int64) int64 {
 	switch month {

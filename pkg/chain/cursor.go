@@ -1,6 +1,9 @@
 package chain
 
-import "fmt"
+import (
+	"encoding/binary"
+	"fmt"
+)
 
 // FormatError says where an entry departs from the only form it may have. It quotes nothing of the entry.
 type FormatError struct {
@@ -86,29 +89,34 @@ func (c *cursor) uuid(id *[16]byte) bool {
 const uuidBytes = len("00000000-0000-0000-0000-000000000000")
 
 func parseUUID(id *[16]byte, b []byte) bool {
-	return b[8] == '-' && b[13] == '-' && b[18] == '-' && b[23] == '-' &&
-		unhex(id[0:4], b) && unhex(id[4:6], b[9:]) && unhex(id[6:8], b[14:]) && unhex(id[8:10], b[19:]) && unhex(id[10:16], b[24:])
+	if len(b) < uuidBytes || b[8] != '-' || b[13] != '-' || b[18] != '-' || b[23] != '-' {
+		return false
+	}
+	le := binary.LittleEndian
+	return unhex8(id[0:4], le.Uint64(b)) && unhex8(id[4:8], uint64(le.Uint32(b[9:]))|uint64(le.Uint32(b[14:]))<<32) &&
+		unhex8(id[8:12], uint64(le.Uint32(b[19:]))|uint64(le.Uint32(b[24:]))<<32) && unhex8(id[12:16], le.Uint64(b[28:]))
 }
 
-// unhex fills dst from lower-case hex digits; encoding/hex would accept upper case too, a second form of the same entry.
+// unhex fills dst, a multiple of 4 bytes, from lower-case hex digits; encoding/hex would accept upper case too, a second form of the same entry.
 func unhex(dst, digits []byte) bool {
-	digits = digits[:2*len(dst)]
-	bad := byte(0)
-	for i := range dst {
-		high, low := nibbles[digits[2*i]], nibbles[digits[2*i+1]]
-		dst[i] = high<<4 | low&0x0f
-		bad |= high | low
+	for i := 0; i < len(dst); i += 4 {
+		if !unhex8(dst[i:], binary.LittleEndian.Uint64(digits[2*i:])) {
+			return false
+		}
 	}
-	return bad&0xf0 == 0
+	return true
 }
 
-// nibbles holds the value of each lower-case hex digit and 0xff for every other byte.
-var nibbles = func() (table [256]byte) {
-	for i := range table {
-		table[i] = 0xff
-	}
-	for value, digit := range []byte("0123456789abcdef") {
-		table[digit] = byte(value)
-	}
-	return table
-}()
+// unhex8 fills 4 bytes of dst from 8 digits, the first of which is the lowest byte of text. All 8 are worked on at once, each in its byte of a word: an
+// entry has 128 of them, which one by one were a fifth of what it takes to parse it.
+func unhex8(dst []byte, text uint64) bool {
+	const ones = 0x0101010101010101
+	letters := text >> 6 & ones                    // 1 where there can only be a letter
+	values := text&(0x0f*ones) + 9*letters         // at most 24
+	tens := (values + 6*ones) >> 4 & ones          // 1 where the value is 10 or more
+	again := values + '0'*ones + ('a'-'0'-10)*tens // the digits of the values
+	pairs := (values<<4 | values>>8) & 0x00ff00ff00ff00ff
+	pairs = (pairs | pairs>>8) & 0x0000ffff0000ffff
+	binary.LittleEndian.PutUint32(dst, uint32(pairs|pairs>>16))
+	return again == text && values&(0xf0*ones) == 0
+}

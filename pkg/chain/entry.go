@@ -29,12 +29,14 @@ type Header struct {
 	Kind         Kind
 }
 
+const entryBeginning = `{"v":1,"log":"`
+
 // AppendEntry appends the entry made of h and body to dst. body is the kind's own members without the braces around them, without a comma before
 // or after (AppendControl, AppendRejected and AppendSystem make such bodies). It does not allocate if dst has room.
 //
 // Times beyond the years 0000 to 9999 are written as the nearest one that RFC 3339 can express, see ClampMillis.
 func AppendEntry(dst []byte, h *Header, body []byte) []byte {
-	dst = append(dst, `{"v":1,"log":"`...)
+	dst = append(dst, entryBeginning...)
 	dst = append(dst, h.Log...)
 	dst = append(dst, `","seq":`...)
 	dst = strconv.AppendUint(dst, h.Seq, 10)
@@ -68,23 +70,33 @@ func AppendEntry(dst []byte, h *Header, body []byte) []byte {
 // header and body it returns gives the same bytes. It does not look into the body (ParseEntry does) and does not allocate while h.Log already is
 // the log's name. On an error h is in an unspecified state.
 func ParseHeader(entry []byte, h *Header) (body []byte, err error) {
+	return parseHeader(entry, h, "")
+}
+
+// parseHeader is ParseHeader where entries of one log follow each other: known, unless it is empty, is the name of a log.
+func parseHeader(entry []byte, h *Header, known string) (body []byte, err error) {
 	c := cursor{bytes: entry}
 	if len(entry) > MaxEntryBytes {
 		c.at = MaxEntryBytes
 		return nil, c.malformed("length of entry")
 	}
-	if !c.literal(`{"v":1,"log":"`) {
+	if !c.literal(entryBeginning) {
 		return nil, c.malformed("beginning of entry")
 	}
-	log := c.name()
-	if string(log) != h.Log {
-		h.Log = string(log)
-	}
-	if _, _, _, err := ParseLog(h.Log); err != nil {
-		return nil, c.malformed("log")
-	}
-	if !c.literal(`","seq":`) {
-		return nil, c.malformed("log")
+	if known != "" && c.literal(known) && c.literal(`","seq":`) {
+		h.Log = known
+	} else {
+		c.at = len(entryBeginning)
+		log := c.name()
+		if string(log) != h.Log {
+			h.Log = string(log)
+		}
+		if _, _, _, err := ParseLog(h.Log); err != nil {
+			return nil, c.malformed("log")
+		}
+		if !c.literal(`","seq":`) {
+			return nil, c.malformed("log")
+		}
 	}
 	seq, ok := c.number()
 	if !ok {

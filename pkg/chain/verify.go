@@ -106,6 +106,7 @@ func (v *Verifier) followLink(seq uint64, l *Link) error {
 // Link is what one entry shows by itself: its header, and the head that it makes of a log in which it is good. Many can be read at a time, for a Verifier to
 // follow one by one. It holds nothing of the entry's memory. The zero Link can be read into, again and again.
 type Link struct {
+	log           string // of the last entry that had a header
 	header        Header
 	head          Head
 	malformed     error // the entry has no header
@@ -116,7 +117,8 @@ type Link struct {
 func (l *Link) Read(entry []byte, leaf Hash) {
 	var body []byte
 	l.contradiction = nil
-	if body, l.malformed = ParseHeader(entry, &l.header); l.malformed == nil {
+	if body, l.malformed = parseHeader(entry, &l.header, l.log); l.malformed == nil {
+		l.log = l.header.Log
 		l.contradiction = headAfter(&l.head, &l.header, body, leaf)
 	}
 }
