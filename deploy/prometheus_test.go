@@ -135,7 +135,7 @@ func TestScrapedPorts(t *testing.T) {
 func TestPromtool(t *testing.T) {
 	promtool, err := exec.LookPath("promtool")
 	if err != nil {
-		t.Skip("promtool is not installed (Debian: it is in the package prometheus)")
+		testkit.Missing(t, "promtool is not installed (make test-deps installs it on Debian)")
 	}
 	for _, args := range [][]string{
 		{"check", "rules", "rules.yml"},

@@ -137,7 +137,7 @@ func mount(t *testing.T, dir, size string) {
 		t.Fatalf("%v %s", err, out)
 	}
 	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size="+size, "agentaudit-test", dir).CombinedOutput(); err != nil {
-		t.Skipf("cannot mount a small disk (needs root): %v %s", err, out)
+		testkit.Missing(t, fmt.Sprintf("cannot mount a small disk (needs root): %v %s", err, out))
 	}
 	t.Cleanup(func() {
 		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {

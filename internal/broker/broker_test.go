@@ -16,6 +16,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/broker"
 	"github.com/agentaudit/agentaudit/internal/broker/brokertest"
+	"github.com/agentaudit/agentaudit/internal/testkit"
 )
 
 const topic = "agent.events"
@@ -49,10 +50,10 @@ func produce(t *testing.T, address string, n int) int64 {
 // flushed waits until the end of the partition is noted on disk.
 func flushed(t *testing.T, p *brokertest.Proc, end int64) {
 	t.Helper()
-	waitFor(t, func() bool {
+	testkit.Eventually(t, 30*time.Second, func() bool {
 		b, err := os.ReadFile(filepath.Join(p.Dir, "store", "watermarks.json"))
 		return err == nil && strings.Contains(string(b), fmt.Sprintf(`"end":%d,`, end))
-	})
+	}, "the end is noted on disk")
 }
 
 func partition(p *brokertest.Proc) string {

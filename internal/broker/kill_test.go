@@ -15,6 +15,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/broker"
 	"github.com/agentaudit/agentaudit/internal/broker/brokertest"
+	"github.com/agentaudit/agentaudit/internal/testkit"
 )
 
 const killTopic = "kill"
@@ -54,7 +55,7 @@ func TestKillUnderLoad(t *testing.T) {
 	peak := 0
 	for kill := range kills {
 		before := acked.count()
-		waitFor(t, func() bool { return acked.count() > before+10_000 })
+		testkit.Eventually(t, 30*time.Second, func() bool { return acked.count() > before+10_000 }, "ten thousand records more are acknowledged")
 		peak = max(peak, peakKB(t, p.Pid()))
 		p.Kill()
 		if err := p.Restart(); err != nil {
@@ -62,7 +63,7 @@ func TestKillUnderLoad(t *testing.T) {
 		}
 	}
 	before := acked.count()
-	waitFor(t, func() bool { return acked.count() > before })
+	testkit.Eventually(t, 30*time.Second, func() bool { return acked.count() > before }, "records are acknowledged again")
 	stop()
 	wg.Wait()
 	verifyAcked(t, p.Address, &acked)
@@ -135,15 +136,6 @@ func verifyAcked(t *testing.T, address string, acked *acknowledged) {
 				}
 			}
 		})
-	}
-}
-
-func waitFor(t *testing.T, done func() bool) {
-	t.Helper()
-	for end := time.Now().Add(30 * time.Second); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("nothing happened for 30 s")
-		}
 	}
 }
 

@@ -68,7 +68,7 @@ func newProxy(t *testing.T, dsn string) (*proxy, string) {
 	t.Helper()
 	u, err := url.Parse(dsn)
 	if err != nil || u.Port() == "" {
-		t.Skip("AGENTAUDIT_TEST_POSTGRES is no URL with a port, so no proxy can stand before it")
+		testkit.Missing(t, "AGENTAUDIT_TEST_POSTGRES is no URL with a port, so no proxy can stand before it")
 	}
 	p := &proxy{target: u.Host, address: "127.0.0.1:0", conns: make(map[net.Conn]struct{})}
 	p.listen(t)

@@ -104,7 +104,7 @@ func TestRemovalInsertionReorderAreFound(t *testing.T) {
 			entries = slices.Insert(entries, i, entries[i])
 		case "reorder":
 			if i == j {
-				t.Skip("nothing is reordered")
+				j = (i + 1) % len(entries) // else nothing is reordered
 			}
 			entries[i], entries[j] = entries[j], entries[i]
 		case "renumber":

@@ -4,14 +4,15 @@ import (
 	"bufio"
 	"os"
 	"testing"
+
+	"github.com/agentaudit/agentaudit/internal/testkit"
 )
 
 // TestRealTraffic parses the records of real airline support agents.
 func TestRealTraffic(t *testing.T) {
-	const name = "../../../shared/data/agent-traffic/airline.jsonl"
-	file, err := os.Open(name)
+	file, err := os.Open(testkit.SharedData(t, "agent-traffic/airline.jsonl"))
 	if err != nil {
-		t.Skipf("the data set is not here: %v", err)
+		t.Fatal(err)
 	}
 	defer file.Close()
 	schema := compileSchema(t)

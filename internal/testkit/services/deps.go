@@ -27,6 +27,7 @@ func dependencies() []dependency {
 		{"Maven", "maven", program("mvn")},
 		{"PostgreSQL", "postgresql", func() error { _, err := FindPostgres(); return err }},
 		{"kcat", "kcat", program("kcat")},
+		{"promtool", "prometheus", program("promtool")},
 	}
 }
 
