@@ -2,6 +2,7 @@ package chain
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
@@ -61,9 +62,13 @@ func OpenProof(proof []byte, known note.Verifiers) (*Proof, error) {
 		}
 		return nil, errors.New("not a proof of an entry: " + err.Error())
 	}
-	_, signed, found := bytes.Cut(proof, []byte("\n\n"))
+	top, signed, found := bytes.Cut(proof, []byte("\n\n"))
 	if !found {
 		return nil, errors.New("not a proof of an entry: there is no checkpoint")
+	}
+	index, ok := proofIndex(top, entry)
+	if !ok {
+		return nil, errors.New("not a proof of an entry: not in the one form that it has")
 	}
 	p := &Proof{Entry: entry}
 	if p.Checkpoint, p.Signatures, err = OpenCheckpoint(signed, known); err != nil {
@@ -76,18 +81,28 @@ func OpenProof(proof []byte, known note.Verifiers) (*Proof, error) {
 	if p.Header.Log != p.Checkpoint.Log {
 		return nil, errors.New("the entry belongs to another log than the checkpoint")
 	}
-	index, err := proofIndex(proof)
-	if err != nil || index != p.Header.Seq {
+	if index != p.Header.Seq {
 		return nil, errors.New("the entry stands at another seq than it says")
 	}
 	return p, nil
 }
 
-// proofIndex reads the index line of a proof that torchwood has accepted.
-func proofIndex(proof []byte) (uint64, error) {
-	_, rest, _ := bytes.Cut(proof, []byte("\nindex "))
-	line, _, _ := bytes.Cut(rest, []byte("\n"))
-	return strconv.ParseUint(string(line), 10, 63)
+// proofIndex reads the index of a proof that torchwood has accepted, from what stands above the checkpoint. Torchwood takes numbers with leading zeros and base64
+// with anything in its unused bits: then two files could be the same proof, and somebody else's verifier would refuse one of them.
+func proofIndex(top, entry []byte) (index uint64, ok bool) {
+	rest, ok := bytes.CutPrefix(top, append(base64.StdEncoding.AppendEncode([]byte(proofHeader+"extra "), entry), "\nindex "...))
+	lines := bytes.Split(rest, []byte("\n"))
+	index, err := strconv.ParseUint(string(lines[0]), 10, 63)
+	if !ok || err != nil || strconv.FormatUint(index, 10) != string(lines[0]) {
+		return 0, false
+	}
+	for _, line := range lines[1:] {
+		hash, err := base64.StdEncoding.DecodeString(string(line))
+		if err != nil || len(hash) != HashBytes || base64.StdEncoding.EncodeToString(hash) != string(line) {
+			return 0, false
+		}
+	}
+	return index, true
 }
 
 // SplitProofs parts proofs that stand behind each other in one file.

@@ -14,7 +14,7 @@ import (
 )
 
 // The vectors are for other implementations, so they are changed on purpose only: go test ./pkg/chain -run Vectors -update
-var update = flag.Bool("update", false, "write schemas/vectors/entries anew")
+var update = flag.Bool("update", false, "write schemas/vectors/entries and schemas/vectors/tree anew")
 
 const vectorFolder = "../../schemas/vectors/entries"
 
