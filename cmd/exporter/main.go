@@ -60,6 +60,8 @@ func exporterConfig(c config.Config) exporter.Config {
 	cfg.RecheckEvery = c.Exporter.RecheckEvery
 	cfg.RecheckRate = c.Exporter.RecheckRate
 	cfg.HeartbeatEvery = c.Exporter.HeartbeatEvery
+	cfg.Witnesses, cfg.WitnessRequired = c.Exporter.Witnesses, c.Exporter.WitnessRequired
+	cfg.CheckpointDir = string(c.Exporter.CheckpointDir)
 	cfg.RejectedKeepDays = c.Ingest.Rejected.KeepDays
 	return cfg
 }

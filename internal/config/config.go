@@ -60,6 +60,7 @@ func (c *Config) Validate() error {
 		c.Keys.validate,
 		c.Ingest.validate,
 		c.Exporter.validate,
+		func() error { return c.Exporter.validateWitnesses(c.Deployment) },
 		c.Detector.validate,
 		c.Embedded.validate,
 		c.HTTP.validate,

@@ -149,6 +149,12 @@ func TestBadConfiguration(t *testing.T) {
 	f("memory", set("ingest.memory_limit=1MiB"), "ingest.memory_limit", `"1MiB"`, "128MiB")
 	f("memory that the people fill", set("ingest.memory_limit=128MiB"), "ingest.memory_limit", `"128MiB"`, "ingest.subjects.max_cached")
 	f("memory that the batches fill", set("ingest.memory_limit=256MiB", "ingest.subjects.max_cached=8192", "ingest.batch.in_memory=32"), "ingest.memory_limit", "ingest.batch")
+	const aWitness = "https://w.example test+64b503f8+BOpKbGPinFIKvvVQexMuxfmVR3auvr57kkIe6mkURtIs"
+	f("witness without a key", set("exporter.witnesses=https://u:hunter2@w.example"), "exporter.witnesses", "number 1", "public key of a witness")
+	f("witness twice", set("exporter.witnesses="+aWitness+","+aWitness), "exporter.witnesses", "listed once")
+	f("witness of our name", set("deployment=test", "exporter.witnesses="+aWitness), "exporter.witnesses", "another name than the deployment")
+	f("too many witnesses", set("exporter.witnesses="+strings.Repeat(aWitness+",", 17)+aWitness), "exporter.witnesses", "16 witnesses at most")
+	f("no witness to require", set("exporter.witness_required=true"), "exporter.witness_required", "exporter.witnesses")
 	f("listen", set("http.exporter=8080"), "http.exporter", "host:port")
 	f("level", set("log.level=loud"), "log.level", "debug, info, warn, error")
 

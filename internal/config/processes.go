@@ -1,6 +1,11 @@
 package config
 
-import "time"
+import (
+	"strconv"
+	"time"
+
+	"github.com/agentaudit/agentaudit/internal/witness"
+)
 
 // Detector counts events as they come; it raises no alerts yet.
 type Detector struct {
@@ -35,6 +40,15 @@ type Exporter struct {
 	RecheckRate int `yaml:"recheck_rate"`
 	// HeartbeatEvery is how often a signed record says that the logs live; 1s to 1h.
 	HeartbeatEvery time.Duration `yaml:"heartbeat_every"`
+	// Witnesses are asked to sign each log's checkpoint too, so that whoever trusts them knows that everybody is shown one
+	// history (C2SP tlog-witness). Each is its URL, a space and its public key, "https://witness.example w.example+1234abcd+BASE64";
+	// 16 at most. Each must be told of every log.
+	Witnesses []string `yaml:"witnesses"`
+	// WitnessRequired lets nothing new be signed after a start before every witness has signed what was there. Without it a
+	// witness that is away is not waited for.
+	WitnessRequired bool `yaml:"witness_required"`
+	// CheckpointDir is a folder to which each log's latest checkpoint is written, as TOPIC/PARTITION/checkpoint. Empty: none.
+	CheckpointDir Path `yaml:"checkpoint_dir"`
 	// MemoryLimit is what the Go heap is kept below, as ingest.memory_limit.
 	MemoryLimit ByteSize `yaml:"memory_limit"`
 }
@@ -73,4 +87,33 @@ func (e *Exporter) validate() error {
 		func() error { return within("exporter.heartbeat_every", e.HeartbeatEvery, time.Second, time.Hour) },
 		func() error { return memoryLimit("exporter.memory_limit", e.MemoryLimit) },
 	)
+}
+
+// maxWitnesses bounds what is asked for each checkpoint, and the size of one that all have signed.
+const maxWitnesses = 16
+
+// validateWitnesses checks the list. A witness with the deployment's name would vouch for the logs as if it were the deployment.
+func (e *Exporter) validateWitnesses(deployment string) error {
+	const key = "exporter.witnesses"
+	if len(e.Witnesses) > maxWitnesses {
+		return wrong(key, strconv.Itoa(len(e.Witnesses))+" witnesses", "16 witnesses at most")
+	}
+	known := map[string]bool{}
+	for i, text := range e.Witnesses {
+		w, err := witness.Parse(text)
+		switch {
+		case err != nil:
+			// Not the text: who writes a password into a URL does not want to read it here.
+			return wrong(key, "number "+strconv.Itoa(i+1), `a URL without user, a space and the public key of a witness: "https://witness.example w.example+1234abcd+BASE64"`)
+		case w.Name() == deployment:
+			return wrong(key, text, "a witness of another name than the deployment")
+		case known[w.Key()]:
+			return wrong(key, text, "listed once")
+		}
+		known[w.Key()] = true
+	}
+	if e.WitnessRequired && len(e.Witnesses) == 0 {
+		return wrong("exporter.witness_required", "true", "false as long as exporter.witnesses is empty")
+	}
+	return nil
 }

@@ -27,6 +27,12 @@ type Config struct {
 	RecheckRate int
 	// HeartbeatEvery is how often each partition of SystemTopic gets a heartbeat. 1 s to 1 h.
 	HeartbeatEvery time.Duration
+	// Witnesses sign checkpoints too, each a URL, a space and a public key: see witness.Parse.
+	Witnesses []string
+	// WitnessRequired lets nothing new be signed after a start before every witness has signed what was there.
+	WitnessRequired bool
+	// CheckpointDir is where each log's latest checkpoint is written; empty: nowhere.
+	CheckpointDir string
 	// RejectedKeepDays is how long the keys of rejected records are kept at least. 1 to 3650.
 	RejectedKeepDays int
 }

@@ -41,6 +41,7 @@ type Exporter struct {
 
 	keys      atomic.Pointer[signingKeys]
 	published *published
+	witnesses *witnesses
 }
 
 // parallelScans bounds the queries that following makes at a time. Checking is bound by the processor, and the engine shares it.
@@ -59,6 +60,9 @@ func New(cfg Config, deps Deps) (*Exporter, error) {
 		cfg: cfg, deps: deps, log: deps.Log, metrics: m, scans: make(chan struct{}, parallelScans), recheck: make(chan struct{}, 1),
 		changes: newChanges(), published: newPublished(),
 	}
+	if e.witnesses, err = newWitnesses(&cfg, deps.Metrics); err != nil {
+		return nil, err
+	}
 	keys, err := e.loadKeys()
 	if err != nil {
 		return nil, err
@@ -72,11 +76,13 @@ func (e *Exporter) Run(ctx context.Context) error {
 	if err := e.register(ctx); err != nil {
 		return ignoreEnd(ctx, err)
 	}
+	defer e.witnesses.close()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return e.watch(ctx, group) })  // ends with ctx, as do the followers it starts
 	group.Go(func() error { return e.heartbeats(ctx) })    // ends with ctx
 	group.Go(func() error { return e.expireDayKeys(ctx) }) // ends with ctx
 	group.Go(func() error { return e.publish(ctx) })       // ends with ctx
+	group.Go(func() error { return e.writeFiles(ctx) })    // ends with ctx
 	group.Go(func() error { return e.watchKeys(ctx) })     // ends with ctx
 	return ignoreEnd(ctx, group.Wait())
 }

@@ -28,7 +28,14 @@ const (
 func (e *Exporter) followLog(ctx context.Context, log string) error {
 	group, groupCtx := errgroup.WithContext(ctx)
 	f := &follower{exporter: e, log: log, caughtUp: make(chan struct{})}
-	group.Go(func() error { return f.run(groupCtx) })                         // ends with groupCtx or a fault
+	w := e.newWitnessed(log)
+	group.Go(func() error { return w.run(groupCtx) }) // ends with groupCtx or a fault
+	group.Go(func() error {                           // ends with groupCtx or a fault
+		if w.await(groupCtx) != nil {
+			return nil
+		}
+		return f.run(groupCtx)
+	})
 	group.Go(func() error { return e.recheckLog(groupCtx, log, f.caughtUp) }) // ends with groupCtx or a fault
 	err := group.Wait()
 	var fault *chain.Fault

@@ -21,10 +21,11 @@ type published struct {
 	waiting map[string]vault.Checkpoint // by log
 	latest  map[string]vault.Checkpoint
 	wake    chan struct{} // holds one token
+	moved   *changes      // of latest
 }
 
 func newPublished() *published {
-	return &published{waiting: map[string]vault.Checkpoint{}, latest: map[string]vault.Checkpoint{}, wake: make(chan struct{}, 1)}
+	return &published{waiting: map[string]vault.Checkpoint{}, latest: map[string]vault.Checkpoint{}, wake: make(chan struct{}, 1), moved: newChanges()}
 }
 
 // offer has a checkpoint published soon. It never waits.
@@ -32,6 +33,7 @@ func (p *published) offer(c vault.Checkpoint) {
 	p.mu.Lock()
 	p.waiting[c.Log], p.latest[c.Log] = c, c
 	p.mu.Unlock()
+	p.moved.announce()
 	select {
 	case p.wake <- struct{}{}:
 	default:
@@ -41,8 +43,24 @@ func (p *published) offer(c vault.Checkpoint) {
 // know has a checkpoint that another exporter made published again with the others: an older one of ours would say less.
 func (p *published) know(c vault.Checkpoint) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.latest[c.Log] = c
+	p.mu.Unlock()
+	p.moved.announce()
+}
+
+// of returns the latest checkpoint of a log that is known.
+func (p *published) of(log string) (vault.Checkpoint, bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c, ok := p.latest[log]
+	return c, ok
+}
+
+// all returns the latest checkpoint of each log that is known.
+func (p *published) all() []vault.Checkpoint {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Values(p.latest))
 }
 
 // take empties the waiting ones.

@@ -9,14 +9,16 @@ import (
 	"sync"
 
 	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/internal/witness"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
 // logPrefix is the path below which each log is served (C2SP tlog-tiles).
 const logPrefix = "/log/"
 
-// Handler serves the logs: /log/<topic>/<partition>/checkpoint, …/tile/<level>/<index>[.p/<width>] and …/tile/entries/<index>[.p/<width>]. Nothing behind
-// the latest checkpoint is served. What a client reads it checks itself: the handler hands out what the store has.
+// Handler serves the logs: /log/<topic>/<partition>/checkpoint, …/witnessed (the newest that witnesses have signed), …/tile/<level>/<index>[.p/<width>] and
+// …/tile/entries/<index>[.p/<width>]. Nothing behind the latest checkpoint is served. What a client reads it checks itself: the handler hands out what the store
+// has.
 func (e *Exporter) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s := &logServer{exporter: e, sizes: map[string]uint64{}}
@@ -49,8 +51,12 @@ func (s *logServer) serve(w http.ResponseWriter, r *http.Request) {
 		problem(w, http.StatusNotFound, err.Error())
 		return
 	}
-	if what == "checkpoint" {
+	switch what {
+	case "checkpoint":
 		s.serveCheckpoint(w, r, log)
+		return
+	case "witnessed":
+		s.serveWitnessed(w, r, log)
 		return
 	}
 	place, entries, err := chain.ParseTilePath(what)
@@ -72,10 +78,30 @@ func (s *logServer) serveCheckpoint(w http.ResponseWriter, r *http.Request, log 
 		return
 	}
 	s.grown(log, checkpoint.Size)
+	writeNote(w, []byte(checkpoint.Note))
+}
+
+// serveWitnessed answers with the newest checkpoint that any witness has signed, and the cosignatures of all that have signed it.
+func (s *logServer) serveWitnessed(w http.ResponseWriter, r *http.Request, log string) {
+	kept, err := s.exporter.deps.Vault.Cosigned(r.Context(), log)
+	if err != nil {
+		s.unavailable(w, r, err)
+		return
+	}
+	newest := witness.Newest(kept)
+	if newest == nil {
+		problem(w, http.StatusNotFound, "no witness has signed a checkpoint of this log")
+		return
+	}
+	writeNote(w, newest)
+}
+
+// writeNote answers with a checkpoint.
+func writeNote(w http.ResponseWriter, note []byte) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	// It moves every second: a checkpoint from a cache would hide that.
 	w.Header().Set("Cache-Control", "no-cache")
-	write(w, []byte(checkpoint.Note))
+	write(w, note)
 }
 
 func (s *logServer) serveTile(w http.ResponseWriter, r *http.Request, log string, place chain.TilePlace, entries bool) {

@@ -4,21 +4,22 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
-// Newest returns the checkpoint with the most entries of those given, which are cosigned checkpoints of one log, with the signatures of all that say the same.
-// Nil: none was given. What is none is passed over.
-func Newest(cosigned [][]byte) []byte {
+// Newest returns the checkpoint with the most entries of those that witnesses have signed of one log, with the cosignatures of all that have signed the same.
+// Nil: there is none. What is no checkpoint is passed over.
+func Newest(list []vault.Cosigned) []byte {
 	var size uint64
 	var text string
 	var lines []string
-	for _, signed := range cosigned {
-		point, err := chain.ReadCheckpoint(signed)
+	for _, c := range list {
+		point, err := chain.ReadCheckpoint([]byte(c.Note))
 		if err != nil || point.Size < size {
 			continue
 		}
-		said, signatures, _ := strings.Cut(string(signed), "\n\n")
+		said, signatures, _ := strings.Cut(c.Note, "\n\n")
 		if point.Size > size {
 			size, text, lines = point.Size, said, nil
 		}

@@ -82,15 +82,24 @@ type Client struct {
 	http     *http.Client
 }
 
+// Parse returns a client for a witness written as its URL, a space and its public key.
+func Parse(text string) (*Client, error) {
+	prefix, vkey, ok := strings.Cut(text, " ")
+	if !ok {
+		return nil, errors.New("witness: not a URL, a space and a public key")
+	}
+	return New(prefix, vkey)
+}
+
 // New returns a client for the witness below a URL (its submission prefix) whose public key is vkey.
 func New(prefix, vkey string) (*Client, error) {
 	at, err := url.Parse(prefix)
-	if err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http" || at.RawQuery != "" || at.Fragment != "" {
+	if err != nil || at.Host == "" || at.Scheme != "https" && at.Scheme != "http" || at.User != nil || at.RawQuery != "" || at.Fragment != "" {
 		return nil, errors.New("witness: not a URL such as https://witness.example")
 	}
 	verifier, err := torchwood.NewCosignatureVerifier(vkey)
 	if err != nil {
-		return nil, fmt.Errorf("witness %s: not a public key of a witness (<name>+<8 hex digits>+<base64> of cosignature/v1)", at.Redacted())
+		return nil, fmt.Errorf("witness %s: not a public key of a witness (<name>+<8 hex digits>+<base64> of cosignature/v1)", at.Host)
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxResponseHeaderBytes, transport.DisableCompression, transport.MaxIdleConnsPerHost = maxHeader, true, 1

@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -245,7 +246,7 @@ func TestNewRefuses(t *testing.T) {
 	}
 	for _, c := range [][2]string{
 		{"", good}, {"witness.example", good}, {"ftp://witness.example", good}, {"https://", good}, {"https://w.example/?a=b", good}, {"http://w.example/%", good},
-		{"https://w.example", ""}, {"https://w.example", plain}, {"https://w.example", good[:30]},
+		{"https://u:hunter2@w.example", good}, {"https://w.example", ""}, {"https://w.example", plain}, {"https://w.example", good[:30]},
 	} {
 		if _, err := New(c[0], c[1]); err == nil {
 			t.Errorf("accepted %q", c)
@@ -264,7 +265,11 @@ func TestNewest(t *testing.T) {
 	both := string(one) + strings.TrimPrefix(lines(two), lines(signed(t, 12, key)))
 	f := func(name, want string, given ...[]byte) {
 		t.Helper()
-		if got := string(Newest(given)); got != want {
+		var list []vault.Cosigned
+		for _, note := range given {
+			list = append(list, vault.Cosigned{Note: string(note)})
+		}
+		if got := string(Newest(list)); got != want {
 			t.Errorf("%s: %q, want %q", name, got, want)
 		}
 	}
