@@ -120,6 +120,9 @@ func (q *Question) Check(ctx context.Context, stderr io.Writer) (report.Report, 
 			return report.Report{}, err
 		}
 		one := report.Log{Log: found.Log, Size: found.Size, Root: found.Root, Head: found.Head}
+		if found.Pruned != nil {
+			one.Pruned = &report.Gap{From: chain.PrunedFrom, Behind: found.Pruned.Behind}
+		}
 		if bad := found.FirstBad; bad != nil {
 			one.FirstBad = &report.Bad{Seq: bad.Seq, Reason: bad.Reason}
 		}

@@ -59,6 +59,10 @@ func (s *logServer) serve(w http.ResponseWriter, r *http.Request) {
 		s.serveWitnessed(w, r, log)
 		return
 	}
+	if what == chain.PrunedPath {
+		s.servePruned(w, r, log)
+		return
+	}
 	place, entries, err := chain.ParseTilePath(what)
 	if err != nil {
 		problem(w, http.StatusNotFound, err.Error())
@@ -102,6 +106,22 @@ func writeNote(w http.ResponseWriter, note []byte) {
 	// It moves every second: a checkpoint from a cache would hide that.
 	w.Header().Set("Cache-Control", "no-cache")
 	write(w, note)
+}
+
+// servePruned serves the signed record of what was dropped of a log.
+func (s *logServer) servePruned(w http.ResponseWriter, r *http.Request, log string) {
+	pruned, _, err := s.exporter.deps.Vault.LatestPrunes(r.Context(), log)
+	switch {
+	case err != nil:
+		s.unavailable(w, r, err)
+		return
+	case pruned == nil:
+		problem(w, http.StatusNotFound, "nothing was pruned of this log")
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-cache")
+	write(w, []byte(pruned.Note))
 }
 
 func (s *logServer) serveTile(w http.ResponseWriter, r *http.Request, log string, place chain.TilePlace, entries bool) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"slices"
 	"sync"
 
@@ -27,10 +28,14 @@ type Options struct {
 // Report is the answer about one log.
 type Report struct {
 	Log      string
-	Size     uint64       // entries that are good, from the first on
-	Root     string       // of the tree over them, hex; empty: there are none
-	Head     string       // leaf hash of the last of them, hex
-	FirstBad *chain.Fault // nil: the log is what its checkpoint says
+	Size     uint64        // entries that are good, from the first on
+	Root     string        // of the tree over them, hex; empty: there are none
+	Head     string        // leaf hash of the last of them, hex
+	FirstBad *chain.Fault  // nil: the log is what its checkpoint says
+	Pruned   *chain.Pruned // what retention has dropped, by a signed record; nil: nothing
+
+	deployment string
+	goneBefore uint64 // what was pruned when the check began
 }
 
 const (
@@ -44,6 +49,19 @@ const (
 // Check reads a whole log: the checkpoint and its signature, every entry and link, every tile, and whether they make the signed root and that of each pinned
 // checkpoint. A bad log is not an error but the answer; an error means that it could not be found out.
 func Check(ctx context.Context, from Source, log string, o Options) (Report, error) {
+	report, err := checkOnce(ctx, from, log, o)
+	if err != nil || report.FirstBad == nil {
+		return report, err
+	}
+	// Entries that go while they are read look like deleted ones.
+	now := &check{log: log, from: from, deployment: report.deployment}
+	if err := now.readPruned(ctx, math.MaxUint64, o.Keys); err != nil || now.pruned == nil || now.pruned.Behind == report.goneBefore {
+		return report, nil //nolint:nilerr // a record that is not good was reported
+	}
+	return checkOnce(ctx, from, log, o)
+}
+
+func checkOnce(ctx context.Context, from Source, log string, o Options) (Report, error) {
 	signed, err := from.Read(ctx, "checkpoint", nil)
 	if err != nil {
 		return Report{}, fmt.Errorf("read the checkpoint of %s: %w", log, err)
@@ -54,8 +72,14 @@ func Check(ctx context.Context, from Source, log string, o Options) (Report, err
 		c.progress(c.pending)
 	}
 	head := c.verifier.Head()
-	report := Report{Log: log, Size: head.Size}
-	if head.Size > 0 {
+	report := Report{Log: log, Size: head.Size, deployment: c.deployment}
+	if c.pruned != nil {
+		report.goneBefore = c.pruned.Behind
+		if head.Size >= c.pruned.Behind {
+			report.Pruned = c.pruned
+		}
+	}
+	if head.Size > 0 && c.tree.Size() == head.Size {
 		report.Root, report.Head = c.tree.Root().String(), head.Leaf.String()
 	}
 	if errors.As(err, &report.FirstBad) {
@@ -74,6 +98,7 @@ type check struct {
 	from       Source
 	verifier   *chain.Verifier
 	tree       *chain.Tree
+	pruned     *chain.Pruned      // nil: nothing was
 	anchors    []chain.Checkpoint // that are still ahead, smallest first
 	progress   func(uint64)
 	pending    uint64
@@ -88,6 +113,9 @@ func (c *check) run(ctx context.Context, signed []byte, o Options) error {
 		return c.bad(0, "the checkpoint is that of another log")
 	}
 	c.anchors, c.deployment = []chain.Checkpoint{point}, point.Deployment
+	if err := c.readPruned(ctx, point.Size, o.Keys); err != nil {
+		return err
+	}
 	for i, pinned := range o.Pinned {
 		kept, _, err := chain.OpenCheckpoint(pinned, o.Keys)
 		if err != nil {
@@ -108,6 +136,34 @@ func (c *check) run(ctx context.Context, signed []byte, o Options) error {
 	return c.partialTiles(ctx, point.Size)
 }
 
+// readPruned reads what was dropped of the log, if anything was.
+func (c *check) readPruned(ctx context.Context, size uint64, keys note.Verifiers) error {
+	signed, err := c.from.Read(ctx, chain.PrunedPath, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	pruned, err := chain.OpenPruned(signed, keys)
+	switch {
+	case err != nil:
+		return c.bad(chain.PrunedFrom, "the prune record is not good: %v", err)
+	case pruned.Log != c.log || pruned.Deployment != c.deployment || pruned.What != chain.PrunedEntries:
+		return c.bad(chain.PrunedFrom, "the prune record is of another log, or not of entries")
+	case pruned.Behind >= size:
+		return c.bad(size, "the prune record goes to entry %d, but the checkpoint has %d entries", pruned.Behind, size)
+	}
+	c.pruned = &pruned
+	return nil
+}
+
+// isPruned says that a bundle was dropped. Of its entries there are the leaf hashes, in the tile over them.
+func (c *check) isPruned(place chain.TilePlace) bool {
+	first := place.Index * chain.TileWidth
+	return c.pruned != nil && first >= chain.PrunedFrom && first < c.pruned.Behind
+}
+
 // bundle is a file of entries on its way. What needs no order, nearly all of the work, is done to it before its turn comes.
 type bundle struct {
 	place   chain.TilePlace
@@ -117,6 +173,7 @@ type bundle struct {
 	leaves  []byte       // their leaf hashes
 	rest    int          // bytes behind the entries
 	err     error        // the file cannot be read
+	pruned  bool         // there are leaf hashes only
 
 	// Of a full bundle: the tile over it.
 	root    chain.Hash
@@ -134,6 +191,10 @@ func newBundle() *bundle {
 // prepare reads and hashes the bundle at a place, takes its entries apart, and holds the tile over them against the stored one.
 func (b *bundle) prepare(ctx context.Context, c *check, place chain.TilePlace) {
 	b.place, b.opening, b.links, b.leaves, b.rest, b.tileErr = place, nil, b.links[:0], b.leaves[:0], 0, nil
+	if b.pruned = c.isPruned(place); b.pruned {
+		b.prepareHashes(ctx, c)
+		return
+	}
 	if b.content, b.err = c.from.Read(ctx, place.EntriesPath(), b.content); b.err != nil {
 		return
 	}
@@ -159,6 +220,19 @@ func (b *bundle) prepare(ctx context.Context, c *check, place chain.TilePlace) {
 	if b.root, b.err = chain.TileRoot(b.leaves); b.err == nil {
 		b.tile, b.tileErr = c.tile(ctx, place, b.leaves, b.tile)
 	}
+}
+
+// prepareHashes reads what is left of a bundle that was pruned.
+func (b *bundle) prepareHashes(ctx context.Context, c *check) {
+	if b.content, b.err = c.from.Read(ctx, b.place.Path(), b.content); b.err != nil {
+		return
+	}
+	b.leaves = append(b.leaves, b.content...)
+	if len(b.leaves) != chain.TileBytes {
+		b.err = c.bad(b.place.Index*chain.TileWidth, "%s has %d bytes, and its entries were pruned", b.place.Path(), len(b.leaves))
+		return
+	}
+	b.root, b.err = chain.TileRoot(b.leaves)
 }
 
 // entries checks the log's entries in order; bundles are prepared ahead.
@@ -235,12 +309,14 @@ func (c *check) bundle(ctx context.Context, b *bundle) error {
 		_, err := c.tile(ctx, chain.TilePlace{Level: full.Level, Index: full.Index, Width: chain.TileWidth}, full.Hashes, nil)
 		return err
 	}
-	first := c.verifier.Head().Size
+	first := b.place.Index * chain.TileWidth
 	// A checkpoint of a part of the bundle wants a tree that ends there.
-	whole := len(b.links) == chain.TileWidth && (len(c.anchors) == 0 || c.anchors[0].Size >= first+chain.TileWidth)
-	for i := range b.links {
-		if err := c.verifier.Follow(&b.links[i]); err != nil {
-			return err
+	whole := len(b.leaves) == chain.TileBytes && (len(c.anchors) == 0 || c.anchors[0].Size >= first+chain.TileWidth)
+	for i := range len(b.leaves) / chain.HashBytes {
+		if !b.pruned {
+			if err := c.verifier.Follow(&b.links[i]); err != nil {
+				return err
+			}
 		}
 		if i == 0 && b.opening != nil {
 			if err := c.opening(b.opening); err != nil {
@@ -265,7 +341,10 @@ func (c *check) bundle(ctx context.Context, b *bundle) error {
 			return err
 		}
 	}
-	c.checked(len(b.links))
+	c.checked(len(b.leaves) / chain.HashBytes)
+	if b.pruned {
+		return c.skip(first + chain.TileWidth)
+	}
 	switch {
 	case len(b.links) < b.place.Width:
 		return c.bad(c.verifier.Head().Size, "missing in its bundle")
@@ -273,6 +352,17 @@ func (c *check) bundle(ctx context.Context, b *bundle) error {
 		return c.bad(c.verifier.Head().Size, "%d bytes behind the entries of a bundle", b.rest)
 	}
 	return nil
+}
+
+// skip goes on behind what was pruned, once the tree has all leaves of it.
+func (c *check) skip(size uint64) error {
+	if size != c.pruned.Behind {
+		return nil
+	}
+	if c.tree.Root() != c.pruned.Root {
+		return c.bad(chain.PrunedFrom, "the leaf hashes that remain of the pruned entries do not make the root of the prune record")
+	}
+	return c.verifier.Skip(c.pruned)
 }
 
 // catchUp grows the tree, behind a fault, to what the verifier has accepted of a bundle: the report says both.
