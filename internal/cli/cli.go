@@ -38,8 +38,9 @@ type commands struct {
 	Log         struct {
 		List   logListCommand   `cmd:"" help:"List the logs and their heads."`
 		Export logExportCommand `cmd:"" help:"Write logs to a folder that can be checked anywhere."`
+		Prune  logPruneCommand  `cmd:"" help:"Drop whole months, behind a signed record of them."`
 		Reopen logReopenCommand `cmd:"" help:"Go on after a gap, a rewind or a rollback: end a log and begin its successor."`
-	} `cmd:"" help:"Logs: list, export, reopen."`
+	} `cmd:"" help:"Logs: list, export, prune, reopen."`
 	Setup setupCommand `cmd:"" help:"Make topics and tables, and bring tables up to date."`
 	Keys  struct {
 		Create       keysCreateCommand       `cmd:"" help:"Make the keyring."`

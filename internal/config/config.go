@@ -26,6 +26,7 @@ type Config struct {
 	Ingest     Ingest     `yaml:"ingest"`
 	Exporter   Exporter   `yaml:"exporter"`
 	Detector   Detector   `yaml:"detector"`
+	Retention  Retention  `yaml:"retention"`
 	Embedded   Embedded   `yaml:"embedded"`
 	HTTP       HTTP       `yaml:"http"`
 	Log        Log        `yaml:"log"`
@@ -42,6 +43,7 @@ func DefaultConfig() Config {
 		Ingest:     defaultIngest(),
 		Exporter:   defaultExporter(),
 		Detector:   defaultDetector(),
+		Retention:  defaultRetention(),
 		Embedded:   defaultEmbedded(),
 		HTTP:       defaultHTTP(),
 		Log:        defaultLog(),
@@ -62,6 +64,7 @@ func (c *Config) Validate() error {
 		c.Exporter.validate,
 		func() error { return c.Exporter.validateWitnesses(c.Deployment) },
 		c.Detector.validate,
+		c.Retention.validate,
 		c.Embedded.validate,
 		c.HTTP.validate,
 		c.Log.validate,

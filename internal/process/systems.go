@@ -58,11 +58,19 @@ func (s *Systems) Close() error {
 
 // OpenStore opens ClickHouse as c says.
 func OpenStore(ctx context.Context, c config.Config) (*store.Store, error) {
-	password, err := secret("clickhouse.password", c.ClickHouse.Password, c.ClickHouse.PasswordFile)
+	cfg, err := storeConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	return store.Open(ctx, store.Config{
+	return store.Open(ctx, cfg)
+}
+
+func storeConfig(c config.Config) (store.Config, error) {
+	password, err := secret("clickhouse.password", c.ClickHouse.Password, c.ClickHouse.PasswordFile)
+	if err != nil {
+		return store.Config{}, err
+	}
+	return store.Config{
 		Addresses:      c.ClickHouse.Addresses,
 		Database:       c.ClickHouse.Database,
 		User:           c.ClickHouse.User,
@@ -73,7 +81,7 @@ func OpenStore(ctx context.Context, c config.Config) (*store.Store, error) {
 		MaxExecution:   c.ClickHouse.MaxExecution,
 		InsertTimeout:  c.ClickHouse.InsertTimeout,
 		QueryTimeout:   c.ClickHouse.QueryTimeout,
-	})
+	}, nil
 }
 
 // OpenVault opens the vault as c says.

@@ -28,7 +28,7 @@ func (p *Pruner) Plan(ctx context.Context, what string, before uint32) ([]Cut, e
 	}
 	gone := map[string]uint64{} // by log: below which it went already
 	for _, prune := range prunes {
-		if prune.What == what {
+		if prune.What == what || prune.What == chain.PrunedEntries {
 			gone[prune.Log] = max(gone[prune.Log], prune.Behind)
 		}
 	}
