@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -117,8 +118,16 @@ func TestClickHouseGrants(t *testing.T) {
 			}
 		}
 	}
+	want := map[string][]string{"audit.events": {"SELECT, ALTER DELETE, ALTER UPDATE(content)"}, "system.mutations": {"SELECT"}}
+	if got := granted("agentaudit_retention"); !reflect.DeepEqual(got, want) {
+		t.Errorf("retention may %v, want %v", got, want)
+	}
 	for _, table := range systemTables(t) {
-		for _, name := range []string{"agentaudit_setup", "agentaudit_ingest", "agentaudit_exporter"} {
+		names := []string{"agentaudit_setup", "agentaudit_ingest", "agentaudit_exporter"}
+		if table == "mutations" {
+			names = []string{"agentaudit_setup", "agentaudit_retention"}
+		}
+		for _, name := range names {
 			if granted(name)["system."+table] == nil {
 				t.Errorf("%s may not read system.%s, which internal/store asks", name, table)
 			}

@@ -4,14 +4,11 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
-	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/exporter"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
-	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
 )
 
@@ -25,28 +22,28 @@ func main() {
 	}, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-// authorName is the name under which the exporter signs its own records.
-const authorName = "exporter"
-
 func build(ctx context.Context, base process.Base) (_ *process.Process, err error) {
-	signer, err := author.Load(authorName, string(base.Config.Exporter.AuthorKeyFile))
+	signer, err := process.ExporterAuthor(base.Config)
 	if err != nil {
-		return nil, fmt.Errorf("exporter.author_key_file: %w", err)
+		return nil, err
 	}
 	systems, err := process.Open(ctx, base.Config, kafkaio.Deps{Logger: base.Log, Metrics: base.Metrics})
 	if err != nil {
 		return nil, err
 	}
-	e, err := exporter.New(exporterConfig(base.Config), exporter.Deps{
-		Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Author: signer, Metrics: base.Metrics, Log: base.Log,
-		Keys: func() (*logkeys.Folder, error) {
-			return logkeys.Load(string(base.Config.Exporter.SigningKeys), base.Config.Deployment)
-		},
-	})
+	retain, closeRetention, err := process.OpenRetention(ctx, base.Config, systems, base.Log)
 	if err != nil {
 		return nil, errors.Join(err, systems.Close())
 	}
-	return &process.Process{Run: e.Run, Close: systems.Close, Checks: e.Checks(), Handler: e.Handler()}, nil
+	closeAll := func() error { return errors.Join(closeRetention(), systems.Close()) }
+	e, err := exporter.New(exporterConfig(base.Config), exporter.Deps{
+		Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Author: signer, Metrics: base.Metrics, Log: base.Log,
+		Keys: process.SigningKeys(base.Config), Retention: retain,
+	})
+	if err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
+	return &process.Process{Run: e.Run, Close: closeAll, Checks: e.Checks(), Handler: e.Handler()}, nil
 }
 
 // exporterConfig hands the exporter what is its of the configuration.

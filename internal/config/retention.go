@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Retention says how long logs are kept. The exporter drops what is older, whole months at a time, each behind a signed record of what was there;
 // "agentaudit log prune" does the same by hand.
@@ -28,11 +31,11 @@ func (r *Retention) validate() error {
 		months int
 	}{{"retention.entries_months", r.EntriesMonths}, {"retention.contents_months", r.ContentsMonths}} {
 		if f.months < 0 || f.months > 1200 {
-			return wrong(f.key, f.months, "0 to 1200")
+			return wrong(f.key, strconv.Itoa(f.months), "0 to 1200")
 		}
 	}
 	if r.EntriesMonths > 0 && r.ContentsMonths > r.EntriesMonths {
-		return wrong("retention.contents_months", r.ContentsMonths, "no more than retention.entries_months")
+		return wrong("retention.contents_months", strconv.Itoa(r.ContentsMonths), "no more than retention.entries_months")
 	}
 	return within("retention.check_every", r.CheckEvery, time.Minute, 720*time.Hour)
 }

@@ -20,13 +20,15 @@ import (
 
 // Deps are the systems that an Exporter works with. It closes none of them.
 type Deps struct {
-	Kafka   *kafkaio.Client
-	Store   *store.Store
-	Vault   *vault.Vault
-	Author  *author.Author // signs the heartbeats; Exporter registers it in the vault
-	Keys    Keys           // sign the checkpoints
-	Metrics prometheus.Registerer
-	Log     *slog.Logger
+	Kafka  *kafkaio.Client
+	Store  *store.Store
+	Vault  *vault.Vault
+	Author *author.Author // signs the heartbeats; Exporter registers it in the vault
+	Keys   Keys           // sign the checkpoints
+	// Retention drops what is old until its ctx ends. Nil: everything is kept.
+	Retention func(ctx context.Context) error
+	Metrics   prometheus.Registerer
+	Log       *slog.Logger
 }
 
 // Exporter is the process of that name.
@@ -84,6 +86,9 @@ func (e *Exporter) Run(ctx context.Context) error {
 	group.Go(func() error { return e.publish(ctx) })       // ends with ctx
 	group.Go(func() error { return e.writeFiles(ctx) })    // ends with ctx
 	group.Go(func() error { return e.watchKeys(ctx) })     // ends with ctx
+	if e.deps.Retention != nil {
+		group.Go(func() error { return e.deps.Retention(ctx) }) // ends with ctx
+	}
 	return ignoreEnd(ctx, group.Wait())
 }
 

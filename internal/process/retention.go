@@ -62,7 +62,15 @@ func openDropper(ctx context.Context, c config.Config) (*store.Store, error) {
 	return store.Open(ctx, cfg)
 }
 
-// RetentionPolicy is what c says about how long logs are kept.
-func RetentionPolicy(c config.Config) retention.Policy {
-	return retention.Policy{EntriesMonths: c.Retention.EntriesMonths, ContentsMonths: c.Retention.ContentsMonths, Every: c.Retention.CheckEvery}
+// OpenRetention returns what drops what c says is old until its ctx ends; nil if c keeps everything. close is called when it is used no more.
+func OpenRetention(ctx context.Context, c config.Config, systems *Systems, log *slog.Logger) (run func(context.Context) error, done func() error, err error) {
+	policy := retention.Policy{EntriesMonths: c.Retention.EntriesMonths, ContentsMonths: c.Retention.ContentsMonths, Every: c.Retention.CheckEvery}
+	if !policy.On() {
+		return nil, func() error { return nil }, nil
+	}
+	pruner, done, err := OpenPruner(ctx, c, systems, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	return func(ctx context.Context) error { return pruner.Run(ctx, policy) }, done, nil
 }

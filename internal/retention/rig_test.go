@@ -45,7 +45,7 @@ type rig struct {
 	exporter    *exporter.Exporter
 	alarms      *alarms
 	metrics     *prometheus.Registry // of the exporter
-	stop        func() // of the exporter; harmless when repeated
+	stop        func()               // of the exporter; harmless when repeated
 }
 
 func newRig(t *testing.T) *rig {
