@@ -60,7 +60,7 @@ func (c *logPruneCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	defer done()
+	defer func() { _ = done() }() // it has nothing to say
 	if c.Yes {
 		if err := pruner.Resume(ctx); err != nil {
 			return err
