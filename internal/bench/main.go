@@ -21,6 +21,7 @@ type options struct {
 	users  int
 	known  int
 	folder uint64
+	stored uint64
 	parts  string
 }
 
@@ -29,6 +30,7 @@ const (
 	partSteps    = "steps"
 	partEndToEnd = "endtoend"
 	partFolder   = "folder"
+	partStored   = "stored"
 )
 
 func main() {
@@ -38,7 +40,8 @@ func main() {
 	flag.IntVar(&o.users, "users", 10_000, "users whom they belong to")
 	flag.IntVar(&o.known, "known", 1_000_000, "users of the run that measures memory; 0 leaves it out")
 	flag.Uint64Var(&o.folder, "folder", 10_000_000, "entries of the exported folder that is verified, 530 bytes each; a tenth of them is verified too")
-	flag.StringVar(&o.parts, "parts", strings.Join([]string{partSteps, partFolder, partEndToEnd}, ","), "what is measured")
+	flag.Uint64Var(&o.stored, "stored", 10_000_000, "entries of the log in ClickHouse that is sealed, proven and verified")
+	flag.StringVar(&o.parts, "parts", strings.Join([]string{partSteps, partFolder, partStored, partEndToEnd}, ","), "what is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -57,6 +60,8 @@ func run(ctx context.Context, o options) error {
 			err = steps(ctx, t)
 		case partFolder:
 			err = errors.Join(verifyFolder(ctx, o.bin, o.folder/10, t), verifyFolder(ctx, o.bin, o.folder, t))
+		case partStored:
+			err = measureStored(ctx, o.bin, o.stored, t)
 		case partEndToEnd:
 			err = endToEnd(ctx, o, t)
 		default:

@@ -24,6 +24,7 @@ type logMaker struct {
 	rng    *rand.Rand
 	body   []byte
 	object []byte // the event in body
+	person events.UUID
 }
 
 func newLogMaker(log string) *logMaker {
@@ -63,9 +64,9 @@ func (m *logMaker) event() {
 	var id [10]byte
 	binary.LittleEndian.PutUint64(id[2:], m.rng.Uint64())
 	at := time.UnixMicro(m.micros).UTC()
-	subject := m.subject()
+	m.person = m.subject()
 	m.body = append(m.body[:0], `"subject":"`...)
-	m.body = subject.AppendTo(m.body)
+	m.body = m.person.AppendTo(m.body)
 	m.body = append(m.body, `","event":`...)
 	start := len(m.body)
 	m.body = append(m.body, `{"event_id":"`...)
@@ -73,7 +74,7 @@ func (m *logMaker) event() {
 	m.body = append(m.body, `","time":"`...)
 	m.body = at.AppendFormat(m.body, "2006-01-02T15:04:05.000000Z")
 	m.body = append(m.body, `","type":"tool.call","action":"call","outcome":"success","tenant":"t-`...)
-	m.body = strconv.AppendInt(m.body, int64(subject[15]&7), 10)
+	m.body = strconv.AppendInt(m.body, int64(m.person[15]&7), 10)
 	m.body = append(m.body, `","agent":{"id":"help"},"tool":{"name":"order_status"}}`...)
 	m.object = m.body[start:]
 	m.seal()

@@ -56,17 +56,28 @@ func (s *Store) StageTiles(ctx context.Context, log string, tiles []StoredTile) 
 	return nil
 }
 
-// Tiles returns the full tiles of one level from an index on, ordered, at most limit of them. Different tiles at one place show.
+// tilesQuery reads the tiles of a range of places. Both its ends are named: reading in order ends at a limit, but DISTINCT stands in its way, and all tiles
+// up to the last would be read for one.
+func tilesQuery(tiles string) string {
+	return "SELECT DISTINCT tile, hashes, root FROM " + tiles +
+		" WHERE log = {log:String} AND level = {level:UInt8} AND tile >= {from:UInt64} AND tile < {behind:UInt64} ORDER BY tile LIMIT {limit:UInt32} FORMAT Native"
+}
+
+// Tiles returns the full tiles of one level at an index and the places behind it, limit places and at most as many tiles, ordered. Different tiles at one
+// place show.
 func (s *Store) Tiles(ctx context.Context, log string, level int, from uint64, limit int) ([]StoredTile, error) {
-	sql := "SELECT DISTINCT tile, hashes, root FROM " + s.tiles +
-		" WHERE log = {log:String} AND level = {level:UInt8} AND tile >= {from:UInt64} ORDER BY tile LIMIT {limit:UInt32} FORMAT Native"
-	tiles, err := s.storedTiles(ctx, sql, level, params{
-		"param_log": paramText(log), "param_level": strconv.Itoa(level), "param_from": strconv.FormatUint(from, 10), "param_limit": strconv.Itoa(limit),
-	})
+	tiles, err := s.storedTiles(ctx, tilesQuery(s.tiles), level, tilesParams(log, level, from, limit))
 	if err != nil {
 		return nil, fmt.Errorf("read tiles of %s: %w", log, err)
 	}
 	return tiles, nil
+}
+
+func tilesParams(log string, level int, from uint64, limit int) params {
+	return params{
+		"param_log": paramText(log), "param_level": strconv.Itoa(level),
+		"param_from": strconv.FormatUint(from, 10), "param_behind": strconv.FormatUint(from+uint64(limit), 10), "param_limit": strconv.Itoa(limit),
+	}
 }
 
 func (s *Store) storedTiles(ctx context.Context, sql string, level int, p params) ([]StoredTile, error) {
@@ -130,14 +141,25 @@ func (s *Store) tileHashes(ctx context.Context, log string, place chain.TilePlac
 
 // fullTile returns the hashes of the full tile at a place, whatever the place's width.
 func (s *Store) fullTile(ctx context.Context, log string, place chain.TilePlace) ([]byte, error) {
-	tiles, err := s.Tiles(ctx, log, place.Level, place.Index, 1)
-	if err != nil {
-		return nil, err
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	defer cancel()
+	sql := "SELECT hashes FROM " + s.tiles + " WHERE log = {log:String} AND level = {level:UInt8} AND tile = {tile:UInt64} LIMIT 1 FORMAT Native"
+	p := s.readParams().with(params{
+		"param_log": paramText(log), "param_level": strconv.Itoa(place.Level), "param_tile": strconv.FormatUint(place.Index, 10),
+	})
+	var tile []byte
+	err := s.read(ctx, func(at *server) error {
+		var hashes proto.ColStr
+		tile = nil
+		return at.readNative(ctx, sql, p, proto.Results{{Name: "hashes", Data: &hashes}}, func(int) error {
+			tile = bytes.Clone(hashes.RowBytes(0))
+			return nil
+		})
+	})
+	if err == nil && tile == nil {
+		err = ErrNotFound
 	}
-	if len(tiles) == 0 || tiles[0].Index != place.Index {
-		return nil, ErrNotFound
-	}
-	return tiles[0].Hashes, nil
+	return tile, err
 }
 
 // hashes reads the column `hash`, one behind the other.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/ClickHouse/ch-go/proto"
+
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -107,5 +109,35 @@ func TestBundle(t *testing.T) {
 	}
 	if _, err := s.Bundle(t.Context(), l.head.Log, 256, 46); !errors.Is(err, ErrNotFound) {
 		t.Errorf("beyond the end: %v", err)
+	}
+}
+
+// Reading a few tiles must not read those behind them, which are a gigabyte in a log of thirty million entries.
+func TestTilesReadNoMoreThanTheyNeed(t *testing.T) {
+	s := newStore(t)
+	const log, all = "agent.events/0", 2000
+	tiles := make([]StoredTile, all)
+	for i := range tiles {
+		tiles[i] = StoredTile{Index: uint64(i), Hashes: bytes.Repeat([]byte{byte(i)}, chain.TileBytes)}
+	}
+	if err := s.StageTiles(t.Context(), log, tiles); err != nil {
+		t.Fatal(err)
+	}
+	const first, limit = 100, 256
+	got, err := s.Tiles(t.Context(), log, 0, first, limit)
+	if err != nil || len(got) != limit || got[0].Index != first || got[limit-1].Index != first+limit-1 {
+		t.Fatalf("%d tiles, %v", len(got), err)
+	}
+	var database, table proto.ColStr
+	var parts, rows, marks proto.ColUInt64
+	columns := proto.Results{{Name: "database", Data: &database}, {Name: "table", Data: &table}, {Name: "parts", Data: &parts}, {Name: "rows", Data: &rows}, {Name: "marks", Data: &marks}}
+	const granule = 16 // of the table's index
+	read := uint64(0)
+	err = s.servers[0].readNative(t.Context(), "EXPLAIN ESTIMATE "+tilesQuery(s.tiles), tilesParams(log, 0, first, limit), columns, func(int) error {
+		read += rows.Row(0)
+		return nil
+	})
+	if err != nil || read < limit || read > limit+2*granule {
+		t.Errorf("%d tiles are read for %d, %v", read, limit, err)
 	}
 }

@@ -1,0 +1,103 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/agentaudit/agentaudit/pkg/chain"
+)
+
+// storedRounds is how often the log is read by each of those that are compared, in turns.
+const storedRounds = 3
+
+// verify measures `agentaudit verify` beside the query that it reads, thrown away as it comes.
+func (s *stored) verify(ctx context.Context) error {
+	var raw, decoded, ours, costs []float64
+	for round := range storedRounds {
+		fmt.Fprintf(os.Stderr, "verify: round %d of %d …\n", round+1, storedRounds)
+		began := time.Now()
+		if err := s.rawScan(ctx); err != nil {
+			return err
+		}
+		raw = append(raw, float64(s.entries)/time.Since(began).Seconds())
+		began = time.Now()
+		if err := s.systems.Store.Scan(ctx, storedLog, 0, func(uint64, []byte, chain.Hash) error { return nil }); err != nil {
+			return err
+		}
+		decoded = append(decoded, float64(s.entries)/time.Since(began).Seconds())
+		perSecond, cost, err := s.verifyOnce(ctx)
+		if err != nil {
+			return err
+		}
+		ours, costs = append(ours, perSecond), append(costs, cost.Seconds()/(float64(s.entries)/1e6))
+	}
+	s.table.add("  verify", rates(ours), fmt.Sprintf("%.0f %% of the raw scan (medians); %.2f s CPU of the client per million", 100*median(ours)/median(raw), median(costs)))
+	s.table.add("  raw scan of seq, entry, leaf_hash", rates(raw), "bytes of the answer thrown away")
+	s.table.add("  the same, decoded", rates(decoded), "")
+	return nil
+}
+
+// verifyOnce runs the program as a user would.
+func (s *stored) verifyOnce(ctx context.Context) (perSecond float64, cost time.Duration, err error) {
+	cmd := exec.CommandContext(ctx, filepath.Join(s.folder.bin, "agentaudit"), "verify", "--data", s.folder.dir, "--log", storedLog, "--json")
+	var out, problems bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problems
+	began := time.Now()
+	if err := cmd.Run(); err != nil {
+		return 0, 0, fmt.Errorf("%s: %w\n%s%s", cmd, err, &out, &problems)
+	}
+	took := time.Since(began)
+	var report struct {
+		OK      bool
+		Entries uint64
+	}
+	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+		return 0, 0, err
+	}
+	if !report.OK || report.Entries != s.entries {
+		return 0, 0, fmt.Errorf("%s: %s", cmd, &out)
+	}
+	return float64(s.entries) / took.Seconds(), cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(), nil
+}
+
+// rawScan reads what verify reads, under the same settings, and throws it away.
+func (s *stored) rawScan(ctx context.Context) error {
+	c := s.folder.cfg.ClickHouse
+	password, err := os.ReadFile(string(c.PasswordFile))
+	if err != nil {
+		return err
+	}
+	settings := url.Values{"optimize_read_in_order": {"1"}, "max_block_size": {"16384"}, "preferred_block_size_bytes": {"1048576"}}
+	sql := "SELECT seq, entry, leaf_hash FROM " + c.Database + ".events WHERE log = '" + storedLog + "' AND seq >= 0 ORDER BY log, seq FORMAT Native"
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Addresses[0]+"/?"+settings.Encode(), strings.NewReader(sql))
+	if err != nil {
+		return err
+	}
+	request.Header.Set("X-ClickHouse-User", c.User)
+	request.Header.Set("X-ClickHouse-Key", strings.TrimSpace(string(password)))
+	client := &http.Client{Transport: &http.Transport{ReadBufferSize: 64 << 10, DisableCompression: true, DisableKeepAlives: true}}
+	response, err := client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return errors.New("the raw scan is answered with " + response.Status)
+	}
+	n, err := io.Copy(io.Discard, response.Body)
+	if err == nil && uint64(n) < s.entries*chain.HashBytes {
+		err = errors.New("the raw scan ends early")
+	}
+	return err
+}
