@@ -36,6 +36,7 @@ type Question struct {
 	Log        []string `help:"Check this log, such as agent.events/3; may be given again. Needed with --url; default: all of the folder." placeholder:"L" sep:"none"`
 	Key        []string `required:"" help:"Public key of the deployment's checkpoints, got from elsewhere; may be given again." placeholder:"VKEY" sep:"none"`
 	Checkpoint []string `help:"Signed checkpoints that were kept elsewhere; may be given again." placeholder:"FILE" sep:"none"`
+	Witness    []string `help:"Public key of a witness that must have signed each --checkpoint; may be given again." placeholder:"VKEY" sep:"none"`
 }
 
 const description = `Checks logs of agentaudit with public keys alone: every entry and link, the tree over them, every tile, the signed checkpoint, and
@@ -99,7 +100,7 @@ func (q *Question) Check(ctx context.Context, stderr io.Writer) (report.Report, 
 	if err != nil {
 		return report.Report{}, err
 	}
-	pinned, err := ReadCheckpoints(q.Checkpoint)
+	pinned, err := ReadCheckpoints(q.Checkpoint, q.Witness)
 	if err != nil {
 		return report.Report{}, err
 	}
@@ -155,8 +156,15 @@ func missing(logs []string, pinned [][]byte, keys note.Verifiers) ([]report.Log,
 }
 
 // ReadCheckpoints reads files of one checkpoint or more, as 'agentaudit checkpoint' prints them. A file without any is refused: whoever names it would believe
-// that the log was held against it.
-func ReadCheckpoints(paths []string) ([][]byte, error) {
+// that something was held against it. So are keys of witnesses without a checkpoint, and a checkpoint that one of the witnesses has not signed.
+func ReadCheckpoints(paths, witnesses []string) ([][]byte, error) {
+	known, err := chain.ParseWitnesses(witnesses)
+	if err != nil {
+		return nil, err
+	}
+	if len(known) > 0 && len(paths) == 0 {
+		return nil, errors.New("--witness: give what the witness must have signed with --checkpoint")
+	}
 	var all [][]byte
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
@@ -166,6 +174,11 @@ func ReadCheckpoints(paths []string) ([][]byte, error) {
 		points := chain.SplitCheckpoints(text)
 		if len(points) == 0 {
 			return nil, fmt.Errorf("%s has no checkpoint in it", path)
+		}
+		for i, signed := range points {
+			if err := known.Check(signed); err != nil {
+				return nil, fmt.Errorf("checkpoint %d of %s: %w", i+1, path, err)
+			}
 		}
 		all = append(all, points...)
 	}

@@ -1,6 +1,8 @@
 package auditor
 
 import (
+	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"os"
 	"os/exec"
@@ -8,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/torchwood"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/agentaudit/agentaudit/internal/testkit"
@@ -120,4 +123,42 @@ func TestKeptCheckpoints(t *testing.T) {
 	f(append(append(own, '\n'), other...), exitNo, "audit.system/0                      0 entries  BAD at seq 0: the log is missing, but a checkpoint that was kept has 1 entries")
 	f(other, exitNo, `{"log":"audit.system/0","size":0,"root":"","head":"","first_bad":{"seq":0,"reason":"the log is missing`, "--json")
 	f(other, exitGood, "1 entries in 1 logs: good", "--log", "agent.events/0")
+
+	first, second := newWitness(t, "witness.example/1"), newWitness(t, "witness.example/2")
+	one, two := first.Verifier().String(), second.Verifier().String()
+	cosigned := cosign(t, own, first)
+	f(cosigned, exitGood, "1 entries in 1 logs: good", "--witness", one)
+	f(cosign(t, cosigned, second), exitGood, "1 entries in 1 logs: good", "--witness", one, "--witness", two)
+	f(cosigned, exitFailed, "checkpoint 1 of ", "--witness", one, "--witness", two)
+	f(append(append(cosigned, '\n'), own...), exitFailed, "witness witness.example/1 has not signed it", "--witness", one)
+	f(own, exitFailed, "key 1 is not the public key of a witness", "--witness", key)
+	var stdout, stderr strings.Builder
+	if code := Main(t.Context(), []string{"--folder", dir, "--key", key, "--witness", one}, &stdout, &stderr); code != exitFailed || !strings.Contains(stderr.String(), "--checkpoint") {
+		t.Errorf("a witness of nothing: exit code %d, %s", code, stderr.String())
+	}
+}
+
+func newWitness(t *testing.T, name string) *torchwood.CosignatureSigner {
+	t.Helper()
+	_, secret, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := torchwood.NewCosignatureSigner(name, secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer
+}
+
+// cosign puts a witness's signature below a checkpoint.
+func cosign(t *testing.T, signed []byte, witness *torchwood.CosignatureSigner) []byte {
+	t.Helper()
+	text, _, _ := strings.Cut(string(signed), "\n\n")
+	alone, err := note.Sign(&note.Note{Text: text + "\n"}, witness)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(alone), "\n\n")
+	return append(bytes.Clone(signed), line...)
 }

@@ -13,19 +13,22 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/prove"
+	"github.com/agentaudit/agentaudit/internal/witness"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/events"
 )
 
 type checkpointCommand struct {
-	Log string `help:"Of this log only, such as agent.events/3." placeholder:"L"`
+	Log       string `help:"Of this log only, such as agent.events/3." placeholder:"L"`
+	Witnessed bool   `help:"Print the newest that witnesses have signed instead, with their cosignatures."`
 }
 
 // Help is printed by `checkpoint --help`.
 func (checkpointCommand) Help() string {
 	return `Prints the latest signed checkpoint of each log: who vouches for it, how many entries it has, the root of the tree over them, and
 the signatures. Keep one away from these machines: 'verify --checkpoint FILE' then finds whatever was changed since, even
-by somebody who has all keys and passwords.`
+by somebody who has all keys and passwords. One that witnesses have signed (--witnessed) is a little older, and whoever trusts a
+witness knows from it that everybody was shown the same history.`
 }
 
 func (c *checkpointCommand) Run(ctx context.Context, w *world) error {
@@ -43,15 +46,28 @@ func (c *checkpointCommand) Run(ctx context.Context, w *world) error {
 		if c.Log != "" && point.Log != c.Log {
 			continue
 		}
+		note := []byte(point.Note)
+		if c.Witnessed {
+			kept, err := systems.Vault.Cosigned(ctx, point.Log)
+			if err != nil {
+				return err
+			}
+			if note = witness.Newest(kept); note == nil {
+				continue
+			}
+		}
 		if printed {
 			if _, err := io.WriteString(w.stdout, "\n"); err != nil {
 				return err
 			}
 		}
-		if _, err := io.WriteString(w.stdout, point.Note); err != nil {
+		if _, err := w.stdout.Write(note); err != nil {
 			return err
 		}
 		printed = true
+	}
+	if !printed && c.Witnessed {
+		return errors.New("no witness has signed a checkpoint yet: see exporter.witnesses")
 	}
 	if !printed {
 		return errors.New("there is no checkpoint yet; the exporter makes one within a second of the first entry")
@@ -60,10 +76,11 @@ func (c *checkpointCommand) Run(ctx context.Context, w *world) error {
 }
 
 type proveCommand struct {
-	EventID string  `arg:"" optional:"" help:"Id of the event." placeholder:"EVENT_ID"`
-	Log     string  `help:"The log, with --seq instead of an event's id." placeholder:"L"`
-	Seq     *uint64 `help:"Place of the entry in the log." placeholder:"N"`
-	Out     string  `help:"Write the proof to this file." placeholder:"FILE"`
+	EventID   string  `arg:"" optional:"" help:"Id of the event." placeholder:"EVENT_ID"`
+	Log       string  `help:"The log, with --seq instead of an event's id." placeholder:"L"`
+	Seq       *uint64 `help:"Place of the entry in the log." placeholder:"N"`
+	Witnessed bool    `help:"Prove it below the newest checkpoint that witnesses have signed."`
+	Out       string  `help:"Write the proof to this file." placeholder:"FILE"`
 }
 
 // Help is printed by `prove --help`.
@@ -83,7 +100,7 @@ func (c *proveCommand) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	defer systems.Close()
-	prover := &prove.Prover{Store: systems.Store, Vault: systems.Vault}
+	prover := &prove.Prover{Store: systems.Store, Vault: systems.Vault, Witnessed: c.Witnessed}
 	var file []byte
 	if byPlace {
 		file, err = prover.Entry(ctx, c.Log, *c.Seq)
@@ -111,9 +128,10 @@ func (c *proveCommand) Run(ctx context.Context, w *world) error {
 }
 
 type verifyProofCommand struct {
-	File string   `arg:"" help:"File with one proof or more; - for standard input." placeholder:"FILE"`
-	Key  []string `required:"" help:"Public key of the deployment's checkpoints; may be given again." placeholder:"VKEY" sep:"none"`
-	JSON bool     `help:"Print the result as JSON."`
+	File    string   `arg:"" help:"File with one proof or more; - for standard input." placeholder:"FILE"`
+	Key     []string `required:"" help:"Public key of the deployment's checkpoints; may be given again." placeholder:"VKEY" sep:"none"`
+	Witness []string `help:"Public key of a witness that must have signed the checkpoint; may be given again." placeholder:"VKEY" sep:"none"`
+	JSON    bool     `help:"Print the result as JSON."`
 }
 
 // Help is printed by `verify-proof --help`.
@@ -140,6 +158,10 @@ func (c *verifyProofCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
+	witnesses, err := chain.ParseWitnesses(c.Witness)
+	if err != nil {
+		return err
+	}
 	file, err := readProofs(c.File, w.stdin)
 	if err != nil {
 		return err
@@ -152,6 +174,9 @@ func (c *verifyProofCommand) Run(w *world) error {
 	good := true
 	for i, text := range proofs {
 		proof, err := chain.OpenProof(text, known)
+		if err == nil {
+			err = witnesses.Check(proof.Signed)
+		}
 		if err != nil {
 			results[i], good = provenEntry{Error: err.Error()}, false
 			continue

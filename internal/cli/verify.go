@@ -23,6 +23,7 @@ type verifyCommand struct {
 	Log        string   `help:"Check this log only, such as agent.events/3." placeholder:"L"`
 	Deep       bool     `help:"Check the columns and ciphertexts beside the entries as well."`
 	Checkpoint []string `help:"Signed checkpoints that were kept elsewhere (see 'checkpoint'); may be given again." placeholder:"FILE" type:"existingfile" sep:"none"`
+	Witness    []string `help:"Public key of a witness that must have signed each --checkpoint; may be given again." placeholder:"VKEY" sep:"none"`
 	Key        []string `help:"Public key of checkpoints, got from elsewhere, instead of those in exporter.signing_keys; may be given again." placeholder:"VKEY" sep:"none"`
 	Folder     string   `help:"Check a folder that 'log export' has made instead, with nothing but --key." placeholder:"DIR"`
 	JSON       bool     `help:"Print the result as JSON."`
@@ -59,7 +60,7 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	pinned, err := auditor.ReadCheckpoints(c.Checkpoint)
+	pinned, err := auditor.ReadCheckpoints(c.Checkpoint, c.Witness)
 	if err != nil {
 		return err
 	}
@@ -100,7 +101,7 @@ func (c *verifyCommand) offline(ctx context.Context, w *world) error {
 	case c.Deep:
 		return errors.New("verify --folder: a folder has no columns to check with --deep")
 	}
-	question := auditor.Question{Folder: c.Folder, Key: c.Key, Checkpoint: c.Checkpoint}
+	question := auditor.Question{Folder: c.Folder, Key: c.Key, Checkpoint: c.Checkpoint, Witness: c.Witness}
 	if c.Log != "" {
 		question.Log = []string{c.Log}
 	}

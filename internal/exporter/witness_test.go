@@ -11,6 +11,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/agentaudit/agentaudit/internal/prove"
 	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/internal/witness"
@@ -113,8 +114,23 @@ func TestWitnesses(t *testing.T) {
 	if size := one.Size(witnessedOrigin); size != l.head.Size {
 		t.Errorf("the witness has %d entries of %d", size, l.head.Size)
 	}
+	prover := prove.Prover{Store: r.store, Vault: r.vault, Witnessed: true}
+	text, err := prover.Entry(t.Context(), witnessedLog, 700)
+	if err != nil {
+		t.Fatal(err)
+	}
+	both, err := chain.ParseWitnesses([]string{one.VKey, two.VKey})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if proof, err := chain.OpenProof(text, r.known()); err != nil || proof.Header.Seq != 700 || both.Check(proof.Signed) != nil {
+		t.Errorf("a proof that witnesses have signed: %+v, %v", proof, err)
+	}
 	p.stop()
 	l.add(30)
+	if _, err := prover.Entry(t.Context(), witnessedLog, l.head.Size-1); !errors.Is(err, prove.ErrNotCovered) {
+		t.Errorf("proved what no witness has seen: %v", err)
+	}
 	p = r.start()
 	signed := r.awaitWitnessed(p, l, one, two)
 	next := r.newKey()

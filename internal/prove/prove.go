@@ -10,6 +10,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/internal/witness"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -20,6 +21,8 @@ var ErrNotCovered = errors.New("the log's checkpoint does not cover the entry ye
 type Prover struct {
 	Store *store.Store
 	Vault *vault.Vault
+	// Witnessed proves entries below the newest checkpoint that witnesses have signed, which is behind the latest one.
+	Witnessed bool
 }
 
 // maxMatches bounds the entries of one event id. Ids are meant to be unique, but producers choose them.
@@ -43,14 +46,14 @@ func (p *Prover) Event(ctx context.Context, id [16]byte) ([][]byte, error) {
 	return proofs, nil
 }
 
-// Entry returns the proof of the entry at seq of a log, below the log's latest checkpoint: ErrNotCovered, store.ErrNotFound, or an error that says that the
+// Entry returns the proof of the entry at seq of a log, below the log's checkpoint: ErrNotCovered, store.ErrNotFound, or an error that says that the
 // tiles do not make the checkpoint's root, in which case `agentaudit verify` says what is wrong.
 func (p *Prover) Entry(ctx context.Context, log string, seq uint64) ([]byte, error) {
-	checkpoint, found, err := p.Vault.Checkpoint(ctx, log)
+	signed, checkpoint, err := p.checkpoint(ctx, log)
 	if err != nil {
 		return nil, err
 	}
-	if !found || seq >= checkpoint.Size {
+	if seq >= checkpoint.Size {
 		if _, err := p.Store.EntryAt(ctx, log, seq); err != nil {
 			return nil, err
 		}
@@ -71,5 +74,27 @@ func (p *Prover) Entry(ctx context.Context, log string, seq uint64) ([]byte, err
 	if err := tlog.CheckRecord(inclusion, int64(checkpoint.Size), tlog.Hash(checkpoint.Root), int64(seq), tlog.Hash(chain.LeafHash(entry))); err != nil {
 		return nil, &chain.Fault{Log: log, Seq: seq, Reason: "not the entry that the checkpoint covers"}
 	}
-	return chain.FormatProof(seq, entry, inclusion, []byte(checkpoint.Note)), nil
+	return chain.FormatProof(seq, entry, inclusion, signed), nil
+}
+
+// checkpoint returns what a proof ends with; Size 0 if there is none.
+func (p *Prover) checkpoint(ctx context.Context, log string) (signed []byte, point chain.Checkpoint, err error) {
+	if p.Witnessed {
+		kept, err := p.Vault.Cosigned(ctx, log)
+		if err != nil {
+			return nil, point, err
+		}
+		signed = witness.Newest(kept)
+	} else {
+		latest, _, err := p.Vault.Checkpoint(ctx, log)
+		if err != nil {
+			return nil, point, err
+		}
+		signed = []byte(latest.Note)
+	}
+	if len(signed) == 0 {
+		return nil, point, nil
+	}
+	point, err = chain.ReadCheckpoint(signed)
+	return signed, point, err
 }

@@ -24,6 +24,7 @@ type Proof struct {
 	Header     Header // of the entry
 	Checkpoint Checkpoint
 	Signatures []note.Signature // of known keys, below the checkpoint
+	Signed     []byte           // the checkpoint with all signatures, those of witnesses too: see Witnesses.Check
 }
 
 // Inclusion returns the hashes that lead from the entry at seq to the root of a tree of size leaves (RFC 6962, 2.1.1). tiles reads the log's tiles; what
@@ -70,7 +71,7 @@ func OpenProof(proof []byte, known note.Verifiers) (*Proof, error) {
 	if !ok {
 		return nil, errors.New("not a proof of an entry: not in the one form that it has")
 	}
-	p := &Proof{Entry: entry}
+	p := &Proof{Entry: entry, Signed: signed}
 	if p.Checkpoint, p.Signatures, err = OpenCheckpoint(signed, known); err != nil {
 		return nil, err
 	}
