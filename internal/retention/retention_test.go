@@ -22,14 +22,14 @@ import (
 // checkpoint from January.
 func (r *rig) threeEpochs(march int) (january vault.Checkpoint) {
 	r.t.Helper()
-	r.log.epoch(202601)
-	r.log.add(1000)
+	r.log.Epoch(202601)
+	r.log.Add(1000)
 	january = r.awaitSigned()
-	r.log.add(499)
-	r.log.epoch(202602)
-	r.log.add(1300)
-	r.log.epoch(202603)
-	r.log.add(march)
+	r.log.Add(499)
+	r.log.Epoch(202602)
+	r.log.Add(1300)
+	r.log.Epoch(202603)
+	r.log.Add(march)
 	r.awaitSigned()
 	return january
 }
@@ -37,7 +37,7 @@ func (r *rig) threeEpochs(march int) (january vault.Checkpoint) {
 // offline checks the log as an auditor would, from a source.
 func (r *rig) offline(from offline.Source, pinned ...[]byte) offline.Report {
 	r.t.Helper()
-	report, err := offline.Check(context.Background(), from, r.log.head.Log, offline.Options{Keys: r.known(), Pinned: pinned})
+	report, err := offline.Check(context.Background(), from, r.log.Head().Log, offline.Options{Keys: r.known(), Pinned: pinned})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func (r *rig) offline(from offline.Source, pinned ...[]byte) offline.Report {
 // proves makes a proof of an entry and checks it.
 func (r *rig) proves(seq uint64) {
 	r.t.Helper()
-	proof, err := (&prove.Prover{Store: r.deps.Store, Vault: r.deps.Vault}).Entry(context.Background(), r.log.head.Log, seq)
+	proof, err := (&prove.Prover{Store: r.deps.Store, Vault: r.deps.Vault}).Entry(context.Background(), r.log.Head().Log, seq)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func (r *rig) everywhere(behind uint64, pinned ...[]byte) {
 	}
 	defer server.Close()
 	dir := filepath.Join(r.t.TempDir(), "export")
-	if _, err := (&logexport.Exporter{Store: r.deps.Store, Vault: r.deps.Vault}).Log(context.Background(), dir, r.log.head.Log); err != nil {
+	if _, err := (&logexport.Exporter{Store: r.deps.Store, Vault: r.deps.Vault}).Log(context.Background(), dir, r.log.Head().Log); err != nil {
 		r.t.Fatal(err)
 	}
 	folder, err := offline.OpenFolder(dir)
@@ -80,7 +80,7 @@ func (r *rig) everywhere(behind uint64, pinned ...[]byte) {
 		r.t.Fatal(err)
 	}
 	defer folder.Close()
-	for name, from := range map[string]offline.Source{"http": server.Log(r.log.head.Log), "folder": folder.Log(r.log.head.Log)} {
+	for name, from := range map[string]offline.Source{"http": server.Log(r.log.Head().Log), "folder": folder.Log(r.log.Head().Log)} {
 		report := r.offline(from, pinned...)
 		if report.FirstBad != nil || report.Size != point.Size || report.Root != point.Root.String() || report.Pruned == nil || report.Pruned.Behind != behind {
 			r.t.Errorf("%s: %+v", name, report)
@@ -104,14 +104,14 @@ func TestPrunedLogVerifies(t *testing.T) {
 			if left := r.count("seq >= 256 AND seq < 2560"); left != 0 {
 				t.Errorf("%d pruned rows are left", left)
 			}
-			if left := r.count("1"); left != r.log.head.Size-(behind-256) {
-				t.Errorf("%d rows are left of %d", left, r.log.head.Size)
+			if left := r.count("1"); left != r.log.Head().Size-(behind-256) {
+				t.Errorf("%d rows are left of %d", left, r.log.Head().Size)
 			}
 			r.everywhere(behind, []byte(january.Note), []byte(before.Note))
-			for _, seq := range []uint64{0, 255, behind, 2801, r.log.head.Size - 1} {
+			for _, seq := range []uint64{0, 255, behind, 2801, r.log.Head().Size - 1} {
 				r.proves(seq)
 			}
-			if _, err := (&prove.Prover{Store: r.deps.Store, Vault: r.deps.Vault}).Entry(t.Context(), r.log.head.Log, 300); err == nil {
+			if _, err := (&prove.Prover{Store: r.deps.Store, Vault: r.deps.Vault}).Entry(t.Context(), r.log.Head().Log, 300); err == nil {
 				t.Error("an entry that is gone is proven")
 			}
 			// The record of it is an entry, signed by its author.
@@ -120,18 +120,18 @@ func TestPrunedLogVerifies(t *testing.T) {
 				t.Fatalf("%d records of it, %v", len(found), err)
 			}
 			// The log goes on, with the exporter that was running and with the next one.
-			r.log.add(300)
+			r.log.Add(300)
 			r.everywhere(behind, []byte(january.Note), []byte(before.Note))
 			r.stop()
-			r.log.add(300)
+			r.log.Add(300)
 			r.startExporter()
 			r.everywhere(behind, []byte(january.Note), []byte(before.Note))
 			if again, err := r.Plan(t.Context(), chain.PrunedEntries, 202603); err != nil || len(again) != 0 {
 				t.Errorf("it is to go once more: %+v, %v", again, err)
 			}
 			// The next month.
-			r.log.epoch(202604)
-			r.log.add(900)
+			r.log.Epoch(202604)
+			r.log.Add(900)
 			r.awaitSigned()
 			next := r.prune(chain.PrunedEntries, 202604)
 			r.everywhere(next.Behind, []byte(january.Note), []byte(before.Note))
@@ -152,7 +152,7 @@ func (r *rig) awaitRecheck() {
 		}
 		for _, family := range families {
 			for _, m := range family.GetMetric() {
-				if family.GetName() == "agentaudit_exporter_recheck_end_seconds" && m.GetLabel()[0].GetValue() == r.log.head.Log {
+				if family.GetName() == "agentaudit_exporter_recheck_end_seconds" && m.GetLabel()[0].GetValue() == r.log.Head().Log {
 					return m.GetGauge().GetValue() > 0
 				}
 			}
@@ -251,8 +251,8 @@ func TestForgedPruneRecord(t *testing.T) {
 	if err := r.Resume(t.Context()); err == nil || !strings.Contains(err.Error(), "no signature of a known key") {
 		t.Errorf("went on with a forged record: %v", err)
 	}
-	if n := r.count("1"); n != r.log.head.Size {
-		t.Errorf("%d rows of %d are left", n, r.log.head.Size)
+	if n := r.count("1"); n != r.log.Head().Size {
+		t.Errorf("%d rows of %d are left", n, r.log.Head().Size)
 	}
 	if bad := r.verify().FirstBad; bad == nil || !strings.Contains(bad.Reason, "prune record") {
 		t.Errorf("verify: %+v", bad)
@@ -286,8 +286,8 @@ func TestInterruptedPruneGoesOn(t *testing.T) {
 	if _, err := r.Prune(ctx, cut, "test"); err == nil {
 		t.Fatal("pruned without a signed record")
 	}
-	if n := r.count("1"); n != r.log.head.Size {
-		t.Fatalf("%d rows of %d are left before the record was signed", n, r.log.head.Size)
+	if n := r.count("1"); n != r.log.Head().Size {
+		t.Fatalf("%d rows of %d are left before the record was signed", n, r.log.Head().Size)
 	}
 	r.wantGood() // what was recorded may go at any time
 	r.startExporter()

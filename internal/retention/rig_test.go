@@ -2,8 +2,6 @@ package retention
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"log/slog"
 	"path/filepath"
 	"strconv"
@@ -23,10 +21,9 @@ import (
 	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/internal/testkit/testlog"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/internal/verify"
-	"github.com/agentaudit/agentaudit/pkg/chain"
-	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -41,7 +38,7 @@ type rig struct {
 	keys        string
 	ingest      ingest.Config
 	exporterCfg exporter.Config
-	log         *testLog
+	log         *testlog.Log
 	exporter    *exporter.Exporter
 	alarms      *alarms
 	metrics     *prometheus.Registry // of the exporter
@@ -100,7 +97,7 @@ func newRig(t *testing.T) *rig {
 		Keys: func() (*logkeys.Folder, error) { return logkeys.Load(r.keys, "test") },
 		Log:  slog.New(slog.NewTextHandler(t.Output(), nil)),
 	}, r.ingest.SystemTopic)
-	r.log = r.newLog("agent.events/0")
+	r.log = testlog.Open(t, stored, "test", "agent.events/0")
 	r.startIngest()
 	r.startExporter()
 	return r
@@ -180,7 +177,7 @@ func (r *rig) known() note.Verifiers {
 func (r *rig) verify(pinned ...[]byte) verify.LogReport {
 	r.t.Helper()
 	report, err := verify.Run(context.Background(), verify.Deps{Store: r.deps.Store, Vault: r.deps.Vault},
-		verify.Options{Log: r.log.head.Log, Deep: true, Keys: r.known(), Pinned: pinned})
+		verify.Options{Log: r.log.Head().Log, Deep: true, Keys: r.known(), Pinned: pinned})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -190,8 +187,8 @@ func (r *rig) verify(pinned ...[]byte) verify.LogReport {
 func (r *rig) wantGood(pinned ...[]byte) verify.LogReport {
 	r.t.Helper()
 	report := r.verify(pinned...)
-	if report.FirstBad != nil || report.Size != r.log.head.Size {
-		r.t.Fatalf("verify: %d of %d entries, %+v", report.Size, r.log.head.Size, report.FirstBad)
+	if report.FirstBad != nil || report.Size != r.log.Head().Size {
+		r.t.Fatalf("verify: %d of %d entries, %+v", report.Size, r.log.Head().Size, report.FirstBad)
 	}
 	return report
 }
@@ -200,7 +197,7 @@ func (r *rig) wantGood(pinned ...[]byte) verify.LogReport {
 func (r *rig) count(condition string) uint64 {
 	r.t.Helper()
 	var out strings.Builder
-	sql := "SELECT count() FROM events WHERE log = '" + r.log.head.Log + "' AND " + condition
+	sql := "SELECT count() FROM events WHERE log = '" + r.log.Head().Log + "' AND " + condition
 	if err := r.deps.Store.Query(context.Background(), sql, "TabSeparated", &out); err != nil {
 		r.t.Fatal(err)
 	}
@@ -214,7 +211,7 @@ func (r *rig) count(condition string) uint64 {
 // exec changes the tables as somebody with the operator's password could.
 func (r *rig) exec(statement string) {
 	r.t.Helper()
-	statement = strings.NewReplacer("{events}", r.server.Database+".events", "{tiles}", r.server.Database+".tiles", "{log}", "'"+r.log.head.Log+"'").Replace(statement)
+	statement = strings.NewReplacer("{events}", r.server.Database+".events", "{tiles}", r.server.Database+".tiles", "{log}", "'"+r.log.Head().Log+"'").Replace(statement)
 	if err := r.server.Exec(context.Background(), statement+" SETTINGS mutations_sync = 2"); err != nil {
 		r.t.Fatal(err)
 	}
@@ -226,8 +223,8 @@ func (r *rig) awaitSigned() vault.Checkpoint {
 	var point vault.Checkpoint
 	testkit.Eventually(r.t, soon, func() bool {
 		var err error
-		point, _, err = r.deps.Vault.Checkpoint(context.Background(), r.log.head.Log)
-		return err == nil && point.Size == r.log.head.Size
+		point, _, err = r.deps.Vault.Checkpoint(context.Background(), r.log.Head().Log)
+		return err == nil && point.Size == r.log.Head().Size
 	}, "the checkpoint covers the log")
 	return point
 }
@@ -250,81 +247,4 @@ func (r *rig) prune(what string, before uint32) vault.Prune {
 		r.t.Fatalf("prune: %+v, %v", done, err)
 	}
 	return done
-}
-
-// testLog writes a log as ingest does, with epochs of its choice.
-type testLog struct {
-	rig    *rig
-	head   chain.Head
-	writer *store.Writer
-	block  *store.Block
-}
-
-func (r *rig) newLog(name string) *testLog {
-	r.t.Helper()
-	writer, err := r.deps.Store.OpenWriter(r.t.Context(), name)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(writer.Close)
-	return &testLog{rig: r, head: chain.EmptyHead(name), writer: writer, block: store.NewBlock()}
-}
-
-// epoch announces the next epoch, and opens the log if it is the first.
-func (l *testLog) epoch(next uint32) {
-	l.rig.t.Helper()
-	control := chain.Control{Op: chain.OpEpoch, NextEpoch: next}
-	if l.head.Size == 0 {
-		topic, partition, _, err := chain.ParseLog(l.head.Log)
-		if err != nil {
-			l.rig.t.Fatal(err)
-		}
-		control = chain.Control{Op: chain.OpOpen, NextEpoch: next, Deployment: "test", Topic: topic, Partition: partition}
-	}
-	l.block.Reset()
-	token := l.head.Token(0)
-	l.append(&store.Row{Header: &chain.Header{Kind: chain.KindControl, Source: chain.Source{Offset: chain.NoOffset, Next: l.head.Next}}}, chain.AppendControl(nil, &control))
-	l.insert(token)
-}
-
-// add appends n rejected records, with contents, in one insert.
-func (l *testLog) add(n int) {
-	l.rig.t.Helper()
-	l.block.Reset()
-	token := l.head.Token(0)
-	for range n {
-		ciphertext := make([]byte, 40)
-		rand.Read(ciphertext)
-		about := gdpr.Sealed{Algorithm: gdpr.AlgorithmPlain, Keys: []gdpr.KeyID{{1}}, SHA256: sha256.Sum256(ciphertext)}
-		row := store.Row{
-			Header:     &chain.Header{Kind: chain.KindRejected, Source: chain.Source{Offset: l.head.Next, Next: l.head.Next + 1}},
-			Ciphertext: ciphertext, Algorithm: about.Algorithm, Keys: about.Keys,
-		}
-		body := append(chain.AppendRejected(nil, &chain.Rejected{Field: "record", Reason: "not JSON", Bytes: 40}), `,"content":`...)
-		l.append(&row, gdpr.AppendSealed(body, &about))
-	}
-	l.insert(token)
-}
-
-func (l *testLog) append(row *store.Row, body []byte) {
-	l.rig.t.Helper()
-	h := row.Header
-	h.Log, h.Seq, h.Prev, h.Epoch, h.SealedMicros = l.head.Log, l.head.Size, l.head.Leaf, l.head.NextEpoch, time.Now().UnixMicro()
-	row.Entry = chain.AppendEntry(nil, h, body)
-	head, err := chain.HeadOf(row.Entry)
-	if err != nil {
-		l.rig.t.Fatal(err)
-	}
-	row.Leaf = head.Leaf
-	if err := l.block.Append(row); err != nil {
-		l.rig.t.Fatal(err)
-	}
-	l.head = head
-}
-
-func (l *testLog) insert(token string) {
-	l.rig.t.Helper()
-	if err := l.writer.Insert(context.Background(), token, l.block); err != nil {
-		l.rig.t.Fatal(err)
-	}
 }
