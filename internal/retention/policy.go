@@ -33,10 +33,14 @@ const takeOver = 10 * time.Minute
 func (p *Pruner) Run(ctx context.Context, policy Policy) error {
 	tick := time.NewTicker(policy.Every)
 	defer tick.Stop()
+	// Another Pruner may be at work on what is not finished.
+	resume := func(prune vault.Prune) bool { return !prune.Done.IsZero() || time.Since(prune.At) > takeOver }
 	for {
-		if err := p.apply(ctx, policy); err != nil && ctx.Err() == nil {
+		if err := errors.Join(p.resume(ctx, resume), p.apply(ctx, policy)); err != nil && ctx.Err() == nil {
 			p.deps.Log.Error("what is old could not be dropped, trying again later", "again_in", policy.Every, "error", err)
 		}
+		// What is dropped stays so, but for restored backups: those are looked for when a process starts.
+		resume = func(prune vault.Prune) bool { return prune.Done.IsZero() && time.Since(prune.At) > takeOver }
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -46,7 +50,7 @@ func (p *Pruner) Run(ctx context.Context, policy Policy) error {
 }
 
 func (p *Pruner) apply(ctx context.Context, policy Policy) error {
-	errs := []error{p.resumeOld(ctx)}
+	var errs []error
 	// Entries first: what goes with its entry need not be emptied before.
 	for _, rule := range []struct {
 		what   string
@@ -63,9 +67,4 @@ func (p *Pruner) apply(ctx context.Context, policy Policy) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// resumeOld finishes what nobody seems to be at work on any more.
-func (p *Pruner) resumeOld(ctx context.Context) error {
-	return p.resume(ctx, func(prune vault.Prune) bool { return time.Since(prune.At) > takeOver })
 }

@@ -61,7 +61,7 @@ func (p *Pruner) Prune(ctx context.Context, cut Cut, reason string) (vault.Prune
 	return p.finish(ctx, recorded, keys)
 }
 
-// Resume finishes what was recorded and not finished.
+// Resume finishes what was recorded and not finished, and drops again what a restored backup of ClickHouse has brought back.
 func (p *Pruner) Resume(ctx context.Context) error {
 	return p.resume(ctx, func(vault.Prune) bool { return true })
 }
@@ -76,11 +76,11 @@ func (p *Pruner) resume(ctx context.Context, ours func(vault.Prune) bool) error 
 		return err
 	}
 	var errs []error
-	for _, prune := range all {
-		if !prune.Done.IsZero() || !ours(prune) {
+	for i, prune := range all {
+		further := i+1 < len(all) && all[i+1].Log == prune.Log && all[i+1].What == prune.What
+		if !ours(prune) || further && !prune.Done.IsZero() {
 			continue
 		}
-		p.deps.Log.Info("going on with what was interrupted", "log", prune.Log, "what", prune.What, "behind", prune.Behind)
 		_, err := p.finish(ctx, prune, keys)
 		errs = append(errs, err)
 	}
@@ -96,24 +96,30 @@ func (p *Pruner) finish(ctx context.Context, prune vault.Prune, keys signing) (v
 	if err != nil {
 		return prune, fmt.Errorf("prune record of %s behind %d: %w", prune.Log, prune.Behind, err)
 	}
+	if !prune.Done.IsZero() {
+		return prune, p.drop(ctx, prune)
+	}
 	if err := p.publish(ctx, prune); err != nil {
 		return prune, fmt.Errorf("prune %s: %w", prune.Log, err)
 	}
+	if err := p.drop(ctx, prune); err != nil {
+		return prune, err
+	}
+	prune.Done = now()
+	return prune, p.deps.Vault.FinishPrune(ctx, prune, prune.Done)
+}
+
+// drop drops what a prune names, as far as it is there.
+func (p *Pruner) drop(ctx context.Context, prune vault.Prune) error {
 	part := store.Part{Log: prune.Log, Behind: prune.Behind}
 	progress := func(left uint64) {
 		p.deps.Log.Info("dropping", "log", prune.Log, "what", prune.What, "rows_left", left)
 	}
 	if prune.What == chain.PrunedEntries {
 		part.From = chain.PrunedFrom
-		err = p.deps.Dropper.DropEntries(ctx, part, progress)
-	} else {
-		err = p.deps.Dropper.DropContents(ctx, part, progress)
+		return p.deps.Dropper.DropEntries(ctx, part, progress)
 	}
-	if err != nil {
-		return prune, err
-	}
-	prune.Done = now()
-	return prune, p.deps.Vault.FinishPrune(ctx, prune, prune.Done)
+	return p.deps.Dropper.DropContents(ctx, part, progress)
 }
 
 // signing are the keys of one moment.
