@@ -40,7 +40,8 @@ type commands struct {
 		Export logExportCommand `cmd:"" help:"Write logs to a folder that can be checked anywhere."`
 		Prune  logPruneCommand  `cmd:"" help:"Drop whole months, behind a signed record of them."`
 		Reopen logReopenCommand `cmd:"" help:"Go on after a gap, a rewind or a rollback: end a log and begin its successor."`
-	} `cmd:"" help:"Logs: list, export, prune, reopen."`
+		Tiles  logTilesCommand  `cmd:"" help:"Check the stored tiles of a log against its entries, and mend them."`
+	} `cmd:"" help:"Logs: list, export, prune, reopen, tiles."`
 	Setup setupCommand `cmd:"" help:"Make topics and tables, and bring tables up to date."`
 	Keys  struct {
 		Create       keysCreateCommand       `cmd:"" help:"Make the keyring."`

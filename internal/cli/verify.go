@@ -56,7 +56,7 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 		return w.running(err)
 	}
 	defer systems.Close()
-	keys, err := c.keys(cfg)
+	keys, err := verifierKeys(c.Key, cfg)
 	if err != nil {
 		return err
 	}
@@ -112,9 +112,8 @@ func (c *verifyCommand) offline(ctx context.Context, w *world) error {
 	return c.print(w, answer, auditor.Good)
 }
 
-// keys are those whose signatures count.
-func (c *verifyCommand) keys(cfg config.Config) (note.Verifiers, error) {
-	vkeys := c.Key
+// verifierKeys are those whose signatures count: the given ones, else those of exporter.signing_keys.
+func verifierKeys(vkeys []string, cfg config.Config) (note.Verifiers, error) {
 	if len(vkeys) == 0 {
 		folder, err := logkeys.Load(string(cfg.Exporter.SigningKeys), cfg.Deployment)
 		if err != nil {

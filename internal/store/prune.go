@@ -64,7 +64,7 @@ func literal(log string) string { return "'" + log + "'" }
 // when nothing of it is left: for a large part after minutes, during which progress is told how many rows are left. Repeated, or after a crash, they wait for
 // the work that is under way already. The user must be allowed ALTER DELETE and ALTER UPDATE.
 func (s *Store) DropEntries(ctx context.Context, p Part, progress func(left uint64)) error {
-	if err := s.mutate(ctx, "DELETE WHERE "+p.where(), p, p.where(), progress); err != nil {
+	if err := s.mutate(ctx, "events", p.Log, "DELETE WHERE "+p.where(), p.where(), progress); err != nil {
 		return fmt.Errorf("drop entries of %s: %w", p.Log, err)
 	}
 	return nil
@@ -73,7 +73,7 @@ func (s *Store) DropEntries(ctx context.Context, p Part, progress func(left uint
 // DropContents is described at DropEntries.
 func (s *Store) DropContents(ctx context.Context, p Part, progress func(left uint64)) error {
 	condition := p.where() + " AND content != ''"
-	if err := s.mutate(ctx, "UPDATE content = '' WHERE "+condition, p, condition, progress); err != nil {
+	if err := s.mutate(ctx, "events", p.Log, "UPDATE content = '' WHERE "+condition, condition, progress); err != nil {
 		return fmt.Errorf("drop contents of %s: %w", p.Log, err)
 	}
 	return nil
@@ -82,24 +82,24 @@ func (s *Store) DropContents(ctx context.Context, p Part, progress func(left uin
 // mutationPoll is how often a mutation is asked for what is left.
 const mutationPoll = 250 * time.Millisecond
 
-// mutate runs a mutation until no row meets the condition any more. It does not wait for the statement: one that takes longer than a query may is still done
+// mutate runs a mutation of one of our tables until no row of a log meets the condition any more. It does not wait for the statement: one that takes longer than a query may is still done
 // by the server, and one that was given twice finds nothing to do.
-func (s *Store) mutate(ctx context.Context, change string, p Part, condition string, progress func(left uint64)) error {
-	if _, _, _, err := chain.ParseLog(p.Log); err != nil {
+func (s *Store) mutate(ctx context.Context, table, log, change, condition string, progress func(left uint64)) error {
+	if _, _, _, err := chain.ParseLog(log); err != nil {
 		return err
 	}
 	tick := time.NewTicker(mutationPoll)
 	defer tick.Stop()
 	for started := false; ; started = true {
-		left, err := s.number(ctx, "SELECT count() AS n FROM "+s.events+" WHERE "+condition+" FORMAT Native")
+		left, err := s.number(ctx, "SELECT count() AS n FROM "+s.cfg.Database+"."+table+" WHERE "+condition+" FORMAT Native")
 		if err != nil || left == 0 {
 			return err
 		}
 		if !started {
-			if err := s.alter(ctx, change); err != nil {
+			if err := s.alter(ctx, table, change); err != nil {
 				return err
 			}
-		} else if err := s.stuck(ctx); err != nil {
+		} else if err := s.stuck(ctx, table); err != nil {
 			return err
 		}
 		if progress != nil {
@@ -114,20 +114,20 @@ func (s *Store) mutate(ctx context.Context, change string, p Part, condition str
 }
 
 // alter begins a mutation, which reaches all replicas of a replicated table by itself.
-func (s *Store) alter(ctx context.Context, change string) error {
+func (s *Store) alter(ctx context.Context, table, change string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()
 	p := s.readParams().with(params{"mutations_sync": "0"})
 	return s.read(ctx, func(at *server) error {
-		return at.copyResult(ctx, "ALTER TABLE "+s.events+" "+change, p, io.Discard)
+		return at.copyResult(ctx, "ALTER TABLE "+s.cfg.Database+"."+table+" "+change, p, io.Discard)
 	})
 }
 
 // stuck returns the reason why a mutation of the table does not go on: the server tries it again for ever.
-func (s *Store) stuck(ctx context.Context) error {
+func (s *Store) stuck(ctx context.Context, table string) error {
 	const sql = "SELECT latest_fail_reason AS name FROM system.mutations " +
-		"WHERE database = {database:String} AND table = 'events' AND NOT is_done AND latest_fail_reason != '' FORMAT Native"
-	reasons, err := s.texts(ctx, sql, params{"param_database": s.cfg.Database})
+		"WHERE database = {database:String} AND table = {table:String} AND NOT is_done AND latest_fail_reason != '' FORMAT Native"
+	reasons, err := s.texts(ctx, sql, params{"param_database": s.cfg.Database, "param_table": table})
 	if err != nil || len(reasons) == 0 {
 		return err
 	}

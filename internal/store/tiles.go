@@ -24,6 +24,10 @@ func (s *Store) StageTiles(ctx context.Context, log string, tiles []StoredTile) 
 	if len(tiles) == 0 {
 		return nil
 	}
+	return s.insertTiles(ctx, log, tiles, s.insertParams())
+}
+
+func (s *Store) insertTiles(ctx context.Context, log string, tiles []StoredTile, p params) error {
 	name := new(proto.ColStr).LowCardinality()
 	var (
 		level  proto.ColUInt8
@@ -48,7 +52,7 @@ func (s *Store) StageTiles(ctx context.Context, log string, tiles []StoredTile) 
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.InsertTimeout)
 	defer cancel()
-	p := s.insertParams().with(params{"query": "INSERT INTO " + s.tiles + " (log, level, tile, hashes, root) FORMAT Native"})
+	p = p.with(params{"query": "INSERT INTO " + s.tiles + " (log, level, tile, hashes, root) FORMAT Native"})
 	err = s.read(ctx, func(at *server) error { return at.insert(ctx, p, bytes.NewReader(wire.Buf), int64(len(wire.Buf))) })
 	if err != nil {
 		return fmt.Errorf("store tiles of %s: %w", log, err)
@@ -117,18 +121,15 @@ func (s *Store) TileHashes(ctx context.Context, log string, place chain.TilePlac
 }
 
 func (s *Store) tileHashes(ctx context.Context, log string, place chain.TilePlace) ([]byte, error) {
-	first := strconv.FormatUint(place.Index*chain.TileWidth, 10)
-	behind := strconv.FormatUint(place.Index*chain.TileWidth+uint64(place.Width), 10)
-	p := params{"param_log": paramText(log), "param_first": first, "param_behind": behind, "param_below": strconv.Itoa(place.Level - 1)}
+	first := place.Index * chain.TileWidth
+	behind := first + uint64(place.Width)
 	switch {
 	case place.Width == chain.TileWidth:
 		return s.fullTile(ctx, log, place)
 	case place.Level > 0:
-		return s.hashes(ctx, "SELECT root AS hash FROM "+s.tiles+
-			" WHERE log = {log:String} AND level = {below:UInt8} AND tile >= {first:UInt64} AND tile < {behind:UInt64} ORDER BY tile LIMIT 1 BY tile FORMAT Native", p)
+		return s.tileRoots(ctx, log, place.Level-1, first, behind)
 	}
-	hashes, err := s.hashes(ctx, "SELECT leaf_hash AS hash FROM "+s.events+
-		" WHERE log = {log:String} AND seq >= {first:UInt64} AND seq < {behind:UInt64} ORDER BY seq LIMIT 1 BY seq FORMAT Native", p)
+	hashes, err := s.leafHashes(ctx, log, first, behind)
 	if err != nil || len(hashes) == place.Width*chain.HashBytes {
 		return hashes, err
 	}
@@ -137,6 +138,21 @@ func (s *Store) tileHashes(ctx context.Context, log string, place chain.TilePlac
 		return nil, err
 	}
 	return hashes[:min(len(hashes), place.Width*chain.HashBytes)], nil
+}
+
+func (s *Store) tileRoots(ctx context.Context, log string, level int, first, behind uint64) ([]byte, error) {
+	const where = " WHERE log = {log:String} AND level = {level:UInt8} AND tile >= {first:UInt64} AND tile < {behind:UInt64} ORDER BY tile LIMIT 1 BY tile FORMAT Native"
+	p := between(log, first, behind).with(params{"param_level": strconv.Itoa(level)})
+	return s.hashes(ctx, "SELECT root AS hash FROM "+s.tiles+where, p)
+}
+
+func (s *Store) leafHashes(ctx context.Context, log string, first, behind uint64) ([]byte, error) {
+	const where = " WHERE log = {log:String} AND seq >= {first:UInt64} AND seq < {behind:UInt64} ORDER BY seq LIMIT 1 BY seq FORMAT Native"
+	return s.hashes(ctx, "SELECT leaf_hash AS hash FROM "+s.events+where, between(log, first, behind))
+}
+
+func between(log string, first, behind uint64) params {
+	return params{"param_log": paramText(log), "param_first": strconv.FormatUint(first, 10), "param_behind": strconv.FormatUint(behind, 10)}
 }
 
 // fullTile returns the hashes of the full tile at a place, whatever the place's width.

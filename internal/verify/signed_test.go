@@ -126,27 +126,3 @@ func TestProofs(t *testing.T) {
 		}
 	}
 }
-
-// Tiles are what proofs are made of: each is held against the entries.
-func TestTiles(t *testing.T) {
-	r := newRig(t)
-	for name, sql := range map[string]string{
-		"changed": "ALTER TABLE audit.tiles UPDATE root = reverse(root) WHERE log = '" + theLog + "'",
-		"removed": "ALTER TABLE audit.tiles DELETE WHERE log = '" + theLog + "'",
-		"doubled": "INSERT INTO audit.tiles SELECT log, level, tile, reverse(hashes), root FROM audit.tiles WHERE log = '" + theLog + "'",
-	} {
-		r.exec(t, "CREATE TABLE audit.kept_tiles AS audit.tiles")
-		r.exec(t, "INSERT INTO audit.kept_tiles SELECT * FROM audit.tiles")
-		r.exec(t, sql)
-		report := r.verify(t, verify.Options{Log: theLog})
-		if b := report.Logs[0].FirstBad; b == nil || b.Seq != 0 || !strings.Contains(b.Reason, "tile 0 of level 0") {
-			t.Errorf("%s: %+v", name, b)
-		}
-		r.exec(t, "TRUNCATE TABLE audit.tiles")
-		r.exec(t, "INSERT INTO audit.tiles SELECT * FROM audit.kept_tiles")
-		r.exec(t, "DROP TABLE audit.kept_tiles SYNC")
-		if report := r.verify(t, verify.Options{Log: theLog}); !report.OK {
-			t.Errorf("%s, mended: %+v", name, report)
-		}
-	}
-}
