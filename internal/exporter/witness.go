@@ -145,9 +145,12 @@ func (w *witnessed) run(ctx context.Context) error {
 			pause = wait.NextBackOff()
 		default:
 			faults = 0
-			if !w.released {
+			switch {
+			case !w.released:
 				pause = wait.NextBackOff()
-			} else {
+			case all && shown.At.IsZero():
+				pause = 0 // the first checkpoint is yet to come
+			default:
 				wait.Reset()
 			}
 		}
@@ -212,6 +215,9 @@ func (w *witnessed) round(ctx context.Context) (shown vault.Checkpoint, all bool
 		if w.answered[i] && strings.HasPrefix(before.Note, point.Note) && time.Since(before.At) < showAgain {
 			e.witnesses.ages.note(w.log, one.Name(), before.At) // perhaps another exporter has asked
 			continue
+		}
+		if !w.answered[i] && !before.At.IsZero() {
+			e.witnesses.ages.note(w.log, one.Name(), before.At) // starting again and again does not make it younger
 		}
 		group.Go(func() { errs[i] = w.show(within, one, point, before.Size) }) // ends with within
 	}
@@ -294,7 +300,7 @@ func (w *witnessed) point(ctx context.Context) (vault.Checkpoint, bool, error) {
 	if err != nil {
 		return vault.Checkpoint{}, false, err
 	}
-	return vault.Checkpoint{Log: w.log, Size: 1, Head: leaf, Root: leaf, Note: string(signed)}, true, nil
+	return vault.Checkpoint{Log: w.log, Size: 1, Head: leaf, Root: leaf, Note: string(signed)}, true, nil // At is zero: nobody keeps it
 }
 
 // show has one witness sign a checkpoint, and keeps what it signed. oldSize is the size that the witness is thought to have.
@@ -324,6 +330,17 @@ func (w *witnessed) show(ctx context.Context, one *oneWitness, point vault.Check
 			e.witnesses.asked.WithLabelValues(witnessCosigned).Inc()
 			e.witnesses.ages.note(w.log, one.Name(), time.Now())
 			return nil
+		}
+		var ahead *witness.AheadError
+		if errors.As(err, &ahead) {
+			// Another exporter may have moved the log and shown that, since point was read.
+			latest, _, readErr := e.deps.Vault.Checkpoint(ctx, w.log)
+			if readErr != nil {
+				return &ownError{readErr}
+			}
+			if latest.Size >= ahead.Size {
+				point, err = latest, &witness.SizeError{Size: ahead.Size}
+			}
 		}
 		var other *witness.SizeError
 		if !errors.As(err, &other) {

@@ -1,11 +1,13 @@
 package exporter
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
@@ -257,6 +259,72 @@ func TestWitnessRequired(t *testing.T) {
 	w.Stop() // later it is not waited for
 	l.add(10)
 	r.awaitCheckpoint(l)
+}
+
+// Two exporters ask one witness about the same log, which moves all the time: none takes the other's progress for a vault that went back.
+func TestTwoExportersOneWitness(t *testing.T) {
+	r := newRig(t)
+	l := r.newLog(witnessedLog, 1)
+	w := r.newWitness("witness.example/1")
+	one := r.start()
+	r.author = newAuthor(t, "exporter-2")
+	two := r.start()
+	for range 60 {
+		l.add(25)
+		r.awaitCheckpoint(l)
+	}
+	r.awaitWitnessed(one, l, w)
+	for _, p := range []*process{one, two} {
+		if list := p.alarms.list(); len(list) > 0 || p.asked(t, witnessContradicted) > 0 {
+			t.Errorf("alarms %+v, %v contradictions", list, p.asked(t, witnessContradicted))
+		}
+	}
+}
+
+// The checkpoint that is being shown is an older one by then: that the witness is ahead of it is no rollback, because the vault has the later one too.
+func TestWitnessHasSeenTheLaterOne(t *testing.T) {
+	r := newRig(t)
+	l := r.newLog(witnessedLog, 20)
+	w := r.newWitness("witness.example/1")
+	p := r.start()
+	older := r.awaitSigned(l)
+	l.add(30)
+	r.awaitWitnessed(p, l, w)
+	if err := p.newWitnessed(witnessedLog).show(t.Context(), p.witnesses.list[0], older, 0); err != nil {
+		t.Error(err)
+	}
+	r.awaitWitnessed(p, l, w)
+	if got := p.asked(t, witnessContradicted); got > 0 {
+		t.Errorf("%v contradictions", got)
+	}
+}
+
+// A checkpoint is shown at once when it moves, and every quarter of an hour when it does not.
+func TestWitnessIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &Exporter{published: newPublished()}
+		w := &witnessed{exporter: e, log: witnessedLog}
+		shown := vault.Checkpoint{Log: witnessedLog, Size: 5, Note: "5"}
+		f := func(what string, ctx context.Context, after time.Duration) {
+			t.Helper()
+			start := time.Now()
+			w.idle(ctx, shown)
+			if took := time.Since(start); took != after {
+				t.Errorf("%s: %v, want %v", what, took, after)
+			}
+		}
+		f("nothing is known", t.Context(), showAgain)
+		e.published.know(shown)
+		f("it does not move", t.Context(), showAgain)
+		time.AfterFunc(time.Minute, func() { e.published.offer(vault.Checkpoint{Log: "agent.events/1", Size: 9, Note: "9"}) })
+		time.AfterFunc(2*time.Minute, func() { e.published.offer(vault.Checkpoint{Log: witnessedLog, Size: 6, Note: "6"}) })
+		f("another log moves, and then this one", t.Context(), 2*time.Minute)
+		f("it has moved already", t.Context(), 0)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		shown.Note = "6"
+		f("it is told to end", ctx, time.Second)
+	})
 }
 
 // vaultCopy is a vault in files that can be copied.
