@@ -41,7 +41,7 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 		Keys: process.SigningKeys(base.Config), Retention: retain,
 	})
 	if err != nil {
-		return nil, errors.Join(err, closeAll())
+		return nil, errors.Join(process.Mistake{Err: err}, closeAll()) // New asks nobody: it looks at the configuration and the keys
 	}
 	return &process.Process{Run: e.Run, Close: closeAll, Checks: e.Checks(), Handler: e.Handler()}, nil
 }

@@ -34,8 +34,8 @@ func Load(name, path string) (*Author, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read key of author %s: %w", name, err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("key of author %s: others may read %s; run chmod 600 on it", name, path)
+	if err := durable.Private(path, info.Mode()); err != nil {
+		return nil, fmt.Errorf("key of author %s: %w", name, err)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {

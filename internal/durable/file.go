@@ -14,6 +14,20 @@ import (
 	"strings"
 )
 
+// ErrExposed: others than its owner may access a file that holds a secret.
+var ErrExposed = errors.New("others may access it; run chmod 600 on it")
+
+// Private returns ErrExposed, with the file's name, unless it is a regular file that its owner alone may access.
+func Private(path string, mode fs.FileMode) error {
+	if !mode.IsRegular() {
+		return fmt.Errorf("%s has mode %v: a regular file is expected", path, mode)
+	}
+	if mode.Perm()&0o077 != 0 {
+		return fmt.Errorf("%s has mode %v: %w", path, mode, ErrExposed)
+	}
+	return nil
+}
+
 // Create stores content in a file that must not exist (fs.ErrExist) and that its owner alone may access. On return it is durable; after an
 // error there is no file or a complete one.
 func Create(path string, content []byte) error {

@@ -139,8 +139,8 @@ func loadKey(public, deployment string) (Key, error) {
 	if err != nil {
 		return Key{}, fmt.Errorf("read the key of checkpoints: %w", err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return Key{}, fmt.Errorf("key of checkpoints: others may read %s; run chmod 600 on it", private)
+	if err := durable.Private(private, info.Mode()); err != nil {
+		return Key{}, fmt.Errorf("key of checkpoints: %w", err)
 	}
 	secret, err := readKey(private)
 	if err != nil {

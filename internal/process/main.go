@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -16,8 +17,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/durable"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/telemetry"
+	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
 // Exit codes of all our programs.
@@ -86,13 +89,35 @@ func Main(spec Spec, args, environ []string, stdout, stderr io.Writer) int {
 	return ExitGood
 }
 
-// exitCode tells what starting again may mend from what it cannot: a topic that is set up so that records get lost.
+// Mistake is an error of Build that starting again does not mend.
+type Mistake struct{ Err error }
+
+// Error implements error.
+func (m Mistake) Error() string { return m.Err.Error() }
+
+// Unwrap returns the error itself.
+func (m Mistake) Unwrap() error { return m.Err }
+
+// exitCode tells what starting again may mend from what it cannot: a topic that is set up so that records get lost, and what somebody must do to this
+// machine first. A service manager that starts a process for ever tells nobody that a file is missing.
 func exitCode(err error) int {
 	var refused *kafkaio.PolicyError
-	if errors.As(err, &refused) {
+	var mistake Mistake
+	if errors.As(err, &refused) || errors.As(err, &mistake) {
 		return ExitFailed
 	}
 	return ExitNo
+}
+
+// judge marks what somebody must mend among the errors of Build: files that the configuration names and that are missing, unreadable or open to others, and a
+// keyring that is not the vault's. A socket that is not there is none of these: its server may be about to start.
+func judge(err error) error {
+	var file *fs.PathError
+	if errors.As(err, &file) && (errors.Is(file, fs.ErrNotExist) || errors.Is(file, fs.ErrPermission)) ||
+		errors.Is(err, durable.ErrExposed) || errors.Is(err, vault.ErrWrongKeyring) {
+		return Mistake{err}
+	}
+	return err
 }
 
 func run(ctx context.Context, spec Spec, base Base) (err error) {
@@ -101,7 +126,7 @@ func run(ctx context.Context, spec Spec, base Base) (err error) {
 		if ctx.Err() != nil {
 			return nil // told to end while it was starting
 		}
-		return fmt.Errorf("start: %w", err)
+		return fmt.Errorf("start: %w", judge(err))
 	}
 	if process.Close != nil {
 		defer func() { err = errors.Join(err, process.Close()) }()

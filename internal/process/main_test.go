@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"os"
@@ -16,8 +17,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/agentaudit/agentaudit/internal/config"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/telemetry"
 	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -85,6 +88,53 @@ func TestExitCodes(t *testing.T) {
 	f("cannot be closed", ExitNo, "lost", func(context.Context, Base) (*Process, error) {
 		return &Process{Run: func(context.Context) error { return errors.New("broken") }, Close: func() error { return errors.New("lost") }}, nil
 	}, "--set", "log.level=info")
+}
+
+// A file that the configuration names and that is missing ended a process with 1, and a service manager started it for ever.
+func TestMissingSecretsAreMistakes(t *testing.T) {
+	dir := t.TempDir()
+	exposed := filepath.Join(dir, "exposed")
+	if err := os.WriteFile(exposed, []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	f := func(name string, code int, says string, build func(context.Context, Base) error, set ...string) {
+		t.Helper()
+		t.Run(name, func(t *testing.T) {
+			args := []string{"--set", "deployment=test"}
+			for _, s := range set {
+				args = append(args, "--set", s)
+			}
+			var stderr bytes.Buffer
+			got := Main(spec(freeAddress(t), func(ctx context.Context, base Base) (*Process, error) { return nil, build(ctx, base) }), args, nil, &bytes.Buffer{}, &stderr)
+			if got != code || !strings.Contains(stderr.String(), says) {
+				t.Errorf("exit code %d, want %d; %s", got, code, stderr.String())
+			}
+		})
+	}
+	missing := filepath.Join(dir, "missing")
+	openVault := func(ctx context.Context, base Base) error { _, err := OpenVault(ctx, base.Config); return err }
+	openStore := func(ctx context.Context, base Base) error { _, err := OpenStore(ctx, base.Config); return err }
+	openKafka := func(_ context.Context, base Base) error { _, err := OpenKafka(base.Config, kafkaio.Deps{}); return err }
+	openAuthor := func(_ context.Context, base Base) error { _, err := ExporterAuthor(base.Config); return err }
+	f("keyring", ExitFailed, missing, openVault, "keys.source=file:"+missing)
+	f("keyring of others", ExitFailed, "chmod 600", openVault, "keys.source=file:"+exposed)
+	f("password of the vault", ExitFailed, missing, func(_ context.Context, base Base) error {
+		_, err := secret("vault.dsn", "", base.Config.Vault.DSNFile)
+		return err
+	}, "vault.driver=postgres", "vault.dsn_file="+missing)
+	f("password of ClickHouse", ExitFailed, missing, openStore, "clickhouse.password_file="+missing)
+	f("authorities of ClickHouse", ExitFailed, missing, openStore, "clickhouse.addresses=https://127.0.0.1:1", "clickhouse.tls.ca_file="+missing)
+	f("password of Kafka", ExitFailed, missing, openKafka, "kafka.sasl.mechanism=plain", "kafka.sasl.username=u", "kafka.sasl.password_file="+missing, "kafka.tls.enabled=true")
+	f("key of the exporter", ExitFailed, missing, openAuthor, "exporter.author_key_file="+missing)
+	f("key of the exporter that others may read", ExitFailed, "chmod 600", openAuthor, "exporter.author_key_file="+exposed)
+	f("another vault's keyring", ExitFailed, "wrong keyring", func(context.Context, Base) error { return fmt.Errorf("open: %w", vault.ErrWrongKeyring) })
+	f("checked by New", ExitFailed, "no key", func(context.Context, Base) error { return errors.Join(Mistake{errors.New("no key")}, nil) })
+	// What may come yet is waited for.
+	f("a server that is not there", ExitNo, "connection refused", openStore, "clickhouse.addresses=http://127.0.0.1:1")
+	f("a socket that is not there", ExitNo, "no such file", func(ctx context.Context, _ Base) error {
+		_, err := new(net.Dialer).DialContext(ctx, "unix", missing)
+		return err
+	})
 }
 
 // SIGTERM ends a process cleanly: what it runs ends first, then what it has open is closed.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/agentaudit/agentaudit/internal/durable"
 )
 
 // maxSecretFileBytes is far above any keyring.
@@ -24,8 +26,8 @@ func readSecretFile(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if mode := info.Mode(); !mode.IsRegular() || mode.Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %v: it must be a regular file that nobody but its owner can access (chmod 600)", path, mode)
+	if err := durable.Private(path, info.Mode()); err != nil {
+		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(file, maxSecretFileBytes))
 }
