@@ -108,7 +108,7 @@ func lastWhole(ctx context.Context, deps ReopenDeps, log string) (chain.Head, er
 	}
 	tree := chain.NewTree()
 	w := walk.Walk{
-		Scan: deps.Store.Scan, Tiles: deps.Store.Tiles, Verifier: chain.NewVerifier(log), Tree: tree,
+		Scan: deps.Store.ScanLinks, Tiles: deps.Store.Tiles, Verifier: chain.NewVerifier(log), Tree: tree,
 		Each: func(_ uint64, _ []byte, leaf chain.Hash) error { return tree.Append(leaf, noTile) },
 	}
 	if stored != nil {

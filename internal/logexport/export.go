@@ -96,7 +96,7 @@ const entriesPerQuery = 200_000
 
 func (w *writer) run(ctx context.Context, from *store.Store, pruned *chain.Pruned) error {
 	log := w.verifier.Head().Log
-	way := walk.Walk{Scan: from.Scan, Tiles: from.Tiles, Verifier: w.verifier, Each: w.add, Pruned: pruned, Tree: w.tree}
+	way := walk.Walk{Scan: from.ScanLinks, Tiles: from.Tiles, Verifier: w.verifier, Each: w.add, Pruned: pruned, Tree: w.tree}
 	for w.verifier.Head().Size < w.size {
 		more, err := way.Step(ctx, min(entriesPerQuery, w.size-w.verifier.Head().Size))
 		if err != nil {

@@ -30,7 +30,7 @@ func (p *Pruner) vouch(ctx context.Context, cut Cut, keys signing) ([]byte, erro
 	if err != nil {
 		return nil, fmt.Errorf("the vault's checkpoint is not good: %w", err)
 	}
-	w := walk.Walk{Scan: p.deps.Store.Scan, Tiles: p.deps.Store.Tiles, Verifier: chain.NewVerifier(cut.Log), Tree: chain.NewTree()}
+	w := walk.Walk{Scan: p.deps.Store.ScanLinks, Tiles: p.deps.Store.Tiles, Verifier: chain.NewVerifier(cut.Log), Tree: chain.NewTree()}
 	if w.Pruned, err = p.before(ctx, cut.Log, keys); err != nil {
 		return nil, err
 	}

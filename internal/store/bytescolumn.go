@@ -60,7 +60,11 @@ func (c *bytesColumn) DecodeColumn(_ *proto.Reader, rows int) error {
 // grown returns b with n more bytes.
 func grown(b []byte, n int) []byte {
 	if need := len(b) + n; need > cap(b) {
-		larger := make([]byte, len(b), max(need, 2*cap(b), 64<<10))
+		more := max(cap(b), 64<<10)
+		if more > 4<<20 {
+			more /= 4 // large ones are kept, so little of them may stay empty
+		}
+		larger := make([]byte, len(b), max(need, cap(b)+more))
 		copy(larger, b)
 		b = larger
 	}

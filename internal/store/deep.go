@@ -69,7 +69,7 @@ type Stored struct {
 func (s *Store) ScanDeep(ctx context.Context, log string, from uint64, fn func(*Stored) error) error {
 	d := newDeepColumns()
 	var row Stored
-	return s.scan(ctx, columnNames, log, from, d.results(), func(rows int) error {
+	return s.scan(ctx, columnNames, log, from, sameColumns(d.results()), func(rows int) error {
 		for i := range rows {
 			d.read(i, &row)
 			if err := fn(&row); err != nil {

@@ -18,6 +18,12 @@ const nativeRevision = 0
 // block of the result was decoded into results, which are reused. Memory is bounded by
 // one block. An error of each ends the reading and is returned as it is.
 func (s *server) readNative(ctx context.Context, sql string, p params, results proto.Results, each func(rows int) error) error {
+	return s.readBlocks(ctx, sql, p, func() (proto.Results, error) { return results, nil }, each)
+}
+
+// readBlocks is readNative where next says, before each block, what it is to be decoded into: blocks can then be kept while others are read. An error of next
+// is returned as it is too.
+func (s *server) readBlocks(ctx context.Context, sql string, p params, next func() (proto.Results, error), each func(rows int) error) error {
 	resp, err := s.ask(ctx, sql, p)
 	if err != nil {
 		return err
@@ -28,17 +34,23 @@ func (s *server) readNative(ctx context.Context, sql string, p params, results p
 	// whether the result ends between two blocks, as it should.
 	buffered := bufio.NewReaderSize(body, 128<<10)
 	in := proto.NewReader(buffered)
-	for _, c := range results {
-		if own, ok := c.Data.(streamColumn); ok {
-			own.readFrom(buffered)
-		}
-	}
+	var results proto.Results
 	for {
 		if _, err := buffered.Peek(1); err != nil {
 			if errors.Is(err, io.EOF) {
 				return nil
 			}
 			return body.explain(ctx, err)
+		}
+		if results == nil {
+			if results, err = next(); err != nil {
+				return err
+			}
+			for _, c := range results {
+				if own, ok := c.Data.(streamColumn); ok {
+					own.readFrom(buffered)
+				}
+			}
 		}
 		var block proto.Block
 		if err := block.DecodeRawBlock(in, nativeRevision, results); err != nil {
@@ -50,6 +62,7 @@ func (s *server) readNative(ctx context.Context, sql string, p params, results p
 		if err := each(block.Rows); err != nil {
 			return err
 		}
+		results = nil
 	}
 }
 

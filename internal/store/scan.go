@@ -21,7 +21,7 @@ func (s *Store) Scan(ctx context.Context, log string, from uint64, fn func(seq u
 		leaf  proto.ColFixedStr32
 	)
 	results := proto.Results{{Name: "seq", Data: &seq}, {Name: "entry", Data: &entry}, {Name: "leaf_hash", Data: &leaf}}
-	return s.scan(ctx, "seq, entry, leaf_hash", log, from, results, func(rows int) error {
+	return s.scan(ctx, scannedColumns, log, from, sameColumns(results), func(rows int) error {
 		for i := range rows {
 			if err := fn(seq[i], entry.row(i), leaf[i]); err != nil {
 				return err
@@ -31,18 +31,26 @@ func (s *Store) Scan(ctx context.Context, log string, from uint64, fn func(seq u
 	})
 }
 
+// scannedColumns are those that Scan and ScanLinks read.
+const scannedColumns = "seq, entry, leaf_hash"
+
+// sameColumns has every block decoded into the same columns.
+func sameColumns(results proto.Results) func() (proto.Results, error) {
+	return func() (proto.Results, error) { return results, nil }
+}
+
 // errorOf marks an error of a caller's function, which is none of ours to wrap.
 type errorOf struct{ err error }
 
 func (e errorOf) Error() string { return e.err.Error() }
 
-func (s *Store) scan(ctx context.Context, columns, log string, from uint64, results proto.Results, each func(rows int) error) error {
+func (s *Store) scan(ctx context.Context, columns, log string, from uint64, next func() (proto.Results, error), each func(rows int) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()
 	sql := "SELECT " + columns + " FROM " + s.events + " WHERE log = {log:String} AND seq >= {from:UInt64} ORDER BY log, seq FORMAT Native"
 	p := s.scanParams().with(params{"param_log": paramText(log), "param_from": strconv.FormatUint(from, 10)})
 	err := s.read(ctx, func(at *server) error {
-		return at.readNative(ctx, sql, p, results, func(rows int) error {
+		return at.readBlocks(ctx, sql, p, next, func(rows int) error {
 			if err := each(rows); err != nil {
 				return errorOf{err}
 			}
@@ -69,6 +77,7 @@ func (s *Store) scanParams() params {
 }
 
 const (
-	scanBlockRows  = 16 << 10
+	// scanBlockRows is a granule of the table, the least that is read: 4 MB of entries of 500 bytes, and no more than 10 MB of larger ones.
+	scanBlockRows  = 8 << 10
 	scanBlockBytes = 1 << 20
 )

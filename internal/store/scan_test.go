@@ -28,15 +28,40 @@ func storeLog(t testing.TB, s *Store, l *testLog, parts, rows int) []*sealed {
 	return all
 }
 
-func TestScan(t *testing.T) {
+// scanFunc is Scan, or ScanLinks as one.
+type scanFunc func(ctx context.Context, log string, from uint64, fn func(seq uint64, entry []byte, leaf chain.Hash) error) error
+
+var errLink = errors.New("the link was read with another leaf hash")
+
+// bothScans runs a test of Scan with ScanLinks too.
+func bothScans(t *testing.T, f func(t *testing.T, of func(*Store) scanFunc)) {
+	t.Run("Scan", func(t *testing.T) { f(t, func(s *Store) scanFunc { return s.Scan }) })
+	t.Run("ScanLinks", func(t *testing.T) {
+		f(t, func(s *Store) scanFunc {
+			return func(ctx context.Context, log string, from uint64, fn func(seq uint64, entry []byte, leaf chain.Hash) error) error {
+				return s.ScanLinks(ctx, log, from, func(e *Scanned) error {
+					if e.Link.Leaf() != chain.LeafHash(e.Entry) {
+						return errLink
+					}
+					return fn(e.Seq, e.Entry, e.Leaf)
+				})
+			}
+		})
+	})
+}
+
+func TestScan(t *testing.T) { bothScans(t, testScan) }
+
+func testScan(t *testing.T, of func(*Store) scanFunc) {
 	s := newStore(t)
+	scan := of(s)
 	ctx := context.Background()
 	l, other := newTestLog(t, "agent.events/0"), newTestLog(t, "agent.events/1")
 	all := storeLog(t, s, l, 7, 300)
 	storeLog(t, s, other, 2, 100)
 	for _, from := range []uint64{0, 1, 1000, l.head.Size - 1, l.head.Size, 1 << 63} {
 		next := from
-		err := s.Scan(ctx, l.head.Log, from, func(seq uint64, entry []byte, leaf chain.Hash) error {
+		err := scan(ctx, l.head.Log, from, func(seq uint64, entry []byte, leaf chain.Hash) error {
 			if seq != next || string(entry) != string(all[seq].row.Entry) || leaf != all[seq].row.Leaf {
 				t.Fatalf("from %d: seq %d, want %d", from, seq, next)
 			}
@@ -49,18 +74,20 @@ func TestScan(t *testing.T) {
 	}
 	enough := errors.New("enough")
 	n := 0
-	if err := s.Scan(ctx, l.head.Log, 0, func(uint64, []byte, chain.Hash) error { n++; return enough }); err != enough || n != 1 { //nolint:errorlint // handed through as it is
+	if err := scan(ctx, l.head.Log, 0, func(uint64, []byte, chain.Hash) error { n++; return enough }); err != enough || n != 1 { //nolint:errorlint // handed through as it is
 		t.Errorf("%d calls, %v", n, err)
 	}
 	cancelled, cancel := context.WithCancel(ctx)
-	err := s.Scan(cancelled, l.head.Log, 0, func(uint64, []byte, chain.Hash) error { cancel(); return nil })
+	err := scan(cancelled, l.head.Log, 0, func(uint64, []byte, chain.Hash) error { cancel(); return nil })
 	if err != nil && !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
 
 // TestScanShowsWhatIsThere: doubles and gaps reach the verifier.
-func TestScanShowsWhatIsThere(t *testing.T) {
+func TestScanShowsWhatIsThere(t *testing.T) { bothScans(t, testScanShowsWhatIsThere) }
+
+func testScanShowsWhatIsThere(t *testing.T, of func(*Store) scanFunc) {
 	s := newStore(t)
 	ctx := context.Background()
 	f := func(n int, change, reason string, at uint64) {
@@ -69,7 +96,7 @@ func TestScanShowsWhatIsThere(t *testing.T) {
 		storeLog(t, s, l, 2, 20)
 		exec(t, s, strings.ReplaceAll(change, "LOG", "'"+l.head.Log+"'"))
 		verifier := chain.NewVerifier(l.head.Log)
-		err := s.Scan(ctx, l.head.Log, 0, verifier.Check)
+		err := of(s)(ctx, l.head.Log, 0, verifier.Check)
 		var fault *chain.Fault
 		if !errors.As(err, &fault) || fault.Seq != at || !strings.Contains(fault.Reason, reason) {
 			t.Errorf("%s: %v", change, err)
@@ -82,7 +109,9 @@ func TestScanShowsWhatIsThere(t *testing.T) {
 }
 
 // TestScanCut: what was cut short is not taken for the whole.
-func TestScanCut(t *testing.T) {
+func TestScanCut(t *testing.T) { bothScans(t, testScanCut) }
+
+func testScanCut(t *testing.T, of func(*Store) scanFunc) {
 	s := newStore(t)
 	far, proxy := viaProxy(t, s)
 	ctx := context.Background()
@@ -91,7 +120,7 @@ func TestScanCut(t *testing.T) {
 	for _, after := range []int64{500, 5_000, 100_000, 500_000} {
 		proxy.TruncateAfter(testkit.ToClient, after)
 		n := 0
-		err := far.Scan(ctx, l.head.Log, 0, func(uint64, []byte, chain.Hash) error { n++; return nil })
+		err := of(far)(ctx, l.head.Log, 0, func(uint64, []byte, chain.Hash) error { n++; return nil })
 		if err == nil {
 			t.Errorf("cut after %d bytes: %d rows and no error", after, n)
 		}
@@ -114,27 +143,29 @@ func TestScanFails(t *testing.T) {
 // TestScanMemory: memory does not grow with the log.
 func TestScanMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("stores 30 MB")
+		t.Skip("stores 100 MB")
 	}
 	s := newStore(t)
 	l := newTestLog(t, "agent.events/0")
-	storeLog(t, s, l, 3, 10_000)
-	runtime.GC()
-	var before, now runtime.MemStats
-	runtime.ReadMemStats(&before)
-	most := uint64(0)
-	err := s.Scan(context.Background(), l.head.Log, 0, func(seq uint64, _ []byte, _ chain.Hash) error {
-		if seq%5000 == 0 {
-			runtime.GC()
-			runtime.ReadMemStats(&now)
-			most = max(most, now.HeapAlloc)
+	storeLog(t, s, l, 10, 10_000)
+	bothScans(t, func(t *testing.T, of func(*Store) scanFunc) {
+		runtime.GC()
+		var before, now runtime.MemStats
+		runtime.ReadMemStats(&before)
+		most := uint64(0)
+		err := of(s)(t.Context(), l.head.Log, 0, func(seq uint64, _ []byte, _ chain.Hash) error {
+			if seq%5000 == 0 {
+				runtime.GC()
+				runtime.ReadMemStats(&now)
+				most = max(most, now.HeapAlloc)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
+		if held := int64(most) - int64(before.HeapAlloc); held > 64<<20 {
+			t.Errorf("%d MB are held", held>>20)
+		}
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if held := int64(most) - int64(before.HeapAlloc); held > 24<<20 {
-		t.Errorf("%d MB are held", held>>20)
-	}
 }

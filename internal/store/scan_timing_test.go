@@ -47,6 +47,11 @@ func BenchmarkScan(b *testing.B) {
 			return s.Scan(ctx, l.head.Log, 0, func(uint64, []byte, chain.Hash) error { return nil })
 		})
 	})
+	b.Run("ScanLinks", func(b *testing.B) {
+		measure(b, func() error {
+			return s.ScanLinks(ctx, l.head.Log, 0, func(*Scanned) error { return nil })
+		})
+	})
 	b.Run("ScanDeep", func(b *testing.B) {
 		measure(b, func() error {
 			return s.ScanDeep(ctx, l.head.Log, 0, func(*Stored) error { return nil })

@@ -92,7 +92,7 @@ func (c *logCheck) walk(ctx context.Context, deps Deps, o Options) error {
 		return err
 	}
 	c.pruned = pruned
-	w := walk.Walk{Scan: deps.Store.Scan, Tiles: deps.Store.Tiles, Verifier: c.verifier, Each: c.check, Pruned: pruned, Tree: c.tree}
+	w := walk.Walk{Scan: deps.Store.ScanLinks, Tiles: deps.Store.Tiles, Verifier: c.verifier, Each: c.check, Pruned: pruned, Tree: c.tree}
 	if o.Deep {
 		w.Scan = deepScan(deps.Store, contents)
 	}
@@ -108,9 +108,11 @@ func (c *logCheck) walk(ctx context.Context, deps Deps, o Options) error {
 func deepScan(from *store.Store, contents uint64) walk.Scan {
 	columns := store.NewChecker()
 	columns.NoContentBelow(contents)
-	return func(ctx context.Context, log string, seq uint64, fn func(uint64, []byte, chain.Hash) error) error {
+	hasher, link := chain.NewHasher(), new(chain.Link)
+	return func(ctx context.Context, log string, seq uint64, fn func(*store.Scanned) error) error {
 		return from.ScanDeep(ctx, log, seq, func(row *store.Stored) error {
-			if err := fn(row.Seq, row.Entry, row.Leaf); err != nil {
+			link.Read(row.Entry, hasher.Leaf(row.Entry))
+			if err := fn(&store.Scanned{Seq: row.Seq, Entry: row.Entry, Leaf: row.Leaf, Link: link}); err != nil {
 				return err
 			}
 			return columns.Check(row)

@@ -11,8 +11,8 @@ import (
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
-// Scan calls fn with the stored entries of a log from a seq on, in order: store.Store.Scan, or one that looks at more columns.
-type Scan func(ctx context.Context, log string, from uint64, fn func(seq uint64, entry []byte, leaf chain.Hash) error) error
+// Scan calls fn with the stored entries of a log from a seq on, in order: store.Store.ScanLinks, or one that looks at more columns.
+type Scan func(ctx context.Context, log string, from uint64, fn func(*store.Scanned) error) error
 
 // Tiles reads full tiles: store.Store.Tiles.
 type Tiles func(ctx context.Context, log string, level int, from uint64, limit int) ([]store.StoredTile, error)
@@ -48,20 +48,20 @@ func (w *Walk) Step(ctx context.Context, limit uint64) (more bool, err error) {
 			return false, err
 		}
 	}
-	head, hasher := w.Verifier.Head(), chain.NewHasher()
+	head := w.Verifier.Head()
 	anchored := head.Size == 0 || w.skipped
 	from := head.Size
 	if !anchored {
 		from--
 	}
 	checked := uint64(0)
-	err = w.Scan(ctx, head.Log, from, func(seq uint64, entry []byte, leaf chain.Hash) error {
+	err = w.Scan(ctx, head.Log, from, func(e *store.Scanned) error {
 		if !anchored {
-			if seq != head.Size-1 {
+			if e.Seq != head.Size-1 {
 				return missing(head)
 			}
-			if leaf != head.Leaf || hasher.Leaf(entry) != head.Leaf {
-				return fault(head.Log, seq, "no longer the entry that was checked")
+			if e.Leaf != head.Leaf || e.Link.Leaf() != head.Leaf {
+				return fault(head.Log, e.Seq, "no longer the entry that was checked")
 			}
 			anchored = true
 			return nil
@@ -69,12 +69,12 @@ func (w *Walk) Step(ctx context.Context, limit uint64) (more bool, err error) {
 		if checked == limit || checked > 0 && w.atPruned() {
 			return errEnough
 		}
-		if err := w.Verifier.Check(seq, entry, leaf); err != nil {
+		if err := w.Verifier.CheckLink(e.Seq, e.Leaf, e.Link); err != nil {
 			return err
 		}
 		checked++
 		w.skipped = false
-		return w.Each(seq, entry, leaf)
+		return w.Each(e.Seq, e.Entry, e.Leaf)
 	})
 	switch {
 	case errors.Is(err, errEnough):

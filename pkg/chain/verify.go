@@ -42,6 +42,13 @@ func (v *Verifier) Kind() Kind { return v.kind }
 // stands beside the entry in the store. A bad entry gives a *Fault; after the first one the verifier stays at the last good entry and repeats the
 // fault, because nothing behind a fault can be vouched for.
 func (v *Verifier) Check(seq uint64, entry []byte, leaf Hash) error {
+	v.link.Read(entry, v.hasher.Leaf(entry))
+	return v.CheckLink(seq, leaf, &v.link)
+}
+
+// CheckLink is Check for an entry that was taken apart before: many can be at a time, while they are checked one by one. link must have been read with the
+// entry's own leaf hash.
+func (v *Verifier) CheckLink(seq uint64, leaf Hash, link *Link) error {
 	if v.fault != nil {
 		return v.fault
 	}
@@ -56,10 +63,10 @@ func (v *Verifier) Check(seq uint64, entry []byte, leaf Hash) error {
 	case seq < expected:
 		return v.fail(seq, fmt.Sprintf("seq %d expected, %d found", expected, seq))
 	}
-	if v.hasher.Leaf(entry) != leaf {
+	if link.leaf != leaf {
 		return v.fail(seq, "leaf hash differs")
 	}
-	return v.follow(seq, entry, leaf)
+	return v.followLink(seq, link)
 }
 
 // Next checks entry as the next one of the log, where nothing stands beside it. leaf must be its leaf hash, which the caller has computed: many can at a
@@ -68,7 +75,8 @@ func (v *Verifier) Next(entry []byte, leaf Hash) error {
 	if v.fault != nil {
 		return v.fault
 	}
-	return v.follow(v.head.Size, entry, leaf)
+	v.link.Read(entry, leaf)
+	return v.followLink(v.head.Size, &v.link)
 }
 
 // Follow checks the entry that link was read from as the next one of the log. It is Next without what an entry shows by itself, which is most of it and
@@ -80,12 +88,7 @@ func (v *Verifier) Follow(link *Link) error {
 	return v.followLink(v.head.Size, link)
 }
 
-// follow checks what the entry itself says.
-func (v *Verifier) follow(seq uint64, entry []byte, leaf Hash) error {
-	v.link.Read(entry, leaf)
-	return v.followLink(seq, &v.link)
-}
-
+// followLink checks what the entry itself says.
 func (v *Verifier) followLink(seq uint64, l *Link) error {
 	if v.head.Closed {
 		return v.fail(seq, "entry after the close entry")
@@ -107,16 +110,20 @@ func (v *Verifier) followLink(seq uint64, l *Link) error {
 // follow one by one. It holds nothing of the entry's memory. The zero Link can be read into, again and again.
 type Link struct {
 	log           string // of the last entry that had a header
+	leaf          Hash
 	header        Header
 	head          Head
 	malformed     error // the entry has no header
 	contradiction error // the header is one, but the entry contradicts itself
 }
 
+// Leaf returns the leaf hash that the link was read with.
+func (l *Link) Leaf() Hash { return l.leaf }
+
 // Read takes an entry apart. leaf must be its leaf hash.
 func (l *Link) Read(entry []byte, leaf Hash) {
 	var body []byte
-	l.contradiction = nil
+	l.leaf, l.contradiction = leaf, nil
 	if body, l.malformed = parseHeader(entry, &l.header, l.log); l.malformed == nil {
 		l.log = l.header.Log
 		l.contradiction = headAfter(&l.head, &l.header, body, leaf)

@@ -238,3 +238,53 @@ func TestVerifierAllocatesNothing(t *testing.T) {
 		t.Errorf("%v allocations an entry", allocs)
 	}
 }
+
+// Links that were read in any order are followed as the entries themselves are.
+func TestCheckLink(t *testing.T) {
+	b := newLog(t, testLog, 40)
+	links := make([]Link, len(b.entries))
+	for i := len(links) - 1; i >= 0; i-- {
+		links[i].Read(b.entries[i].entry, LeafHash(b.entries[i].entry))
+		if links[i].Leaf() != b.entries[i].leaf {
+			t.Fatalf("entry %d: another leaf hash", i)
+		}
+	}
+	v, w := NewVerifier(testLog), NewVerifier(testLog)
+	for i, e := range b.entries {
+		if err := v.CheckLink(e.seq, e.leaf, &links[i]); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Follow(&links[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v.Head() != b.head || w.Head() != b.head {
+		t.Error("another head")
+	}
+	last := len(links) - 1
+	f := func(name, reason string, check func(v *Verifier) error) {
+		t.Helper()
+		v := NewVerifier(testLog)
+		for i := range last {
+			if err := v.Follow(&links[i]); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var fault *Fault
+		if err := check(v); !errors.As(err, &fault) || !strings.Contains(fault.Reason, reason) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	f("another hash beside it", "leaf hash differs", func(v *Verifier) error { return v.CheckLink(uint64(last), Hash{1}, &links[last]) })
+	f("another predecessor", "prev does not match", func(v *Verifier) error {
+		other := links[last]
+		other.header.Prev = Hash{1}
+		return v.Follow(&other)
+	})
+	f("the entry before again", "double", func(v *Verifier) error { return v.CheckLink(uint64(last-1), b.entries[last-1].leaf, &links[last-1]) })
+	f("no entry", "malformed", func(v *Verifier) error {
+		var other Link
+		other.Read([]byte("{}"), LeafHash([]byte("{}")))
+		return v.CheckLink(uint64(last), other.Leaf(), &other)
+	})
+}
