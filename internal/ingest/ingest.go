@@ -15,6 +15,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/telemetry"
 	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
 // Deps are the systems that an Ingester joins. It closes none of them.
@@ -134,7 +135,10 @@ func (in *Ingester) ledgerDeps() ledger.Deps[*store.Block] {
 	}
 }
 
-func (in *Ingester) sealerDeps() sealerDeps {
-	return sealerDeps{fields: in.cfg.Fields, vault: in.deps.Vault, cache: in.deps.Cache,
-		wait: patience{log: in.deps.Log, retries: in.metrics.retries}}
+// sealerDeps is what the sealer of a partition works with.
+func (in *Ingester) sealerDeps(topic string, number int) sealerDeps {
+	return sealerDeps{
+		partition: chain.LogName(topic, number, 0), fields: in.cfg.Fields, vault: in.deps.Vault, cache: in.deps.Cache,
+		wait: patience{log: in.deps.Log, retries: in.metrics.retries},
+	}
 }

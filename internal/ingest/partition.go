@@ -87,7 +87,7 @@ func (p *partition) session(ctx context.Context) error {
 	if writer.Head().Closed {
 		return fmt.Errorf("%s: %w", generation.Log, ledger.ErrClosed)
 	}
-	sealer, err := newRecordSealer(p.in.sealerDeps())
+	sealer, err := newRecordSealer(p.in.sealerDeps(p.topic, p.number))
 	if err != nil {
 		return err
 	}

@@ -31,11 +31,13 @@ type people struct {
 	asked   map[vault.LookupHash]struct{}
 
 	tenant, name []byte
+	partition    string // whose records are read, `<topic>/<partition>`
 }
 
-func newPeople(cache *vault.Cache, wait patience) *people {
+func newPeople(cache *vault.Cache, partition string, wait patience) *people {
 	return &people{
-		cache: cache, hasher: cache.NewHasher(), wait: wait,
+		partition: partition,
+		cache:     cache, hasher: cache.NewHasher(), wait: wait,
 		parser: events.NewParser(), asked: make(map[vault.LookupHash]struct{}, maxAhead),
 		tenant: make([]byte, 0, scratchBytes), name: make([]byte, 0, scratchBytes),
 	}
@@ -53,7 +55,7 @@ func (p *people) user(ev *events.Event) []byte {
 // is away nothing may be sealed.
 func (p *people) lookUp(ctx context.Context, s *recordSealer, rec *kafkaio.Record, ahead []kafkaio.Record) error {
 	for {
-		if p.cached(s) {
+		if p.cached(s, rec.Offset) {
 			return nil
 		}
 		if err := p.resolve(ctx, rec, ahead); err != nil {
@@ -63,27 +65,39 @@ func (p *people) lookUp(ctx context.Context, s *recordSealer, rec *kafkaio.Recor
 }
 
 // cached fills s from the cache; false if somebody is missing or the lease has run out.
-func (p *people) cached(s *recordSealer) bool {
+//
+// Who was erased is nobody in records from before: neither a pseudonym nor keys, and so no content.
+func (p *people) cached(s *recordSealer, offset int64) bool {
 	ev := &s.event
 	p.tenant = append(p.tenant[:0], ev.Value(events.FieldTenant, p.tenant)...)
-	if !p.cache.Get(p.hasher.Hash(p.tenant, p.user(ev)), &s.subject.CachedSubject) {
+	user := p.hasher.Hash(p.tenant, p.user(ev))
+	if s.subject.nobody = p.erased(user, ev, offset); !s.subject.nobody && !p.cache.Get(user, &s.subject.CachedSubject) {
 		return false
 	}
 	s.others = s.others[:0]
 	for i := range ev.NumDataSubjects() {
-		if !p.add(s, ev.DataSubject(i, p.name), roleDataSubject) {
+		if !p.add(s, ev.DataSubject(i, p.name), roleDataSubject, offset) {
 			return false
 		}
 	}
-	if ev.Has(events.FieldApprovalApprover) {
-		return p.add(s, ev.Value(events.FieldApprovalApprover, p.name), roleApprover)
+	if ev.Has(events.FieldApprovalApprover) && !p.add(s, ev.Value(events.FieldApprovalApprover, p.name), roleApprover, offset) {
+		return false
 	}
-	return true
+	// Nobody may have been found by a lease that has run out.
+	return p.cache.LeaseValid()
 }
 
-func (p *people) add(s *recordSealer, name []byte, r role) bool {
-	s.others = append(s.others, person{role: r})
-	return p.cache.Get(p.hasher.Hash(p.tenant, name), &s.others[len(s.others)-1].CachedSubject)
+func (p *people) add(s *recordSealer, name []byte, r role, offset int64) bool {
+	hash := p.hasher.Hash(p.tenant, name)
+	s.others = append(s.others, person{role: r, nobody: p.erased(hash, &s.event, offset)})
+	other := &s.others[len(s.others)-1]
+	return other.nobody || p.cache.Get(hash, &other.CachedSubject)
+}
+
+// erased says whether a person was erased and the record at an offset is from before that.
+func (p *people) erased(hash vault.LookupHash, ev *events.Event, offset int64) bool {
+	suppression := p.cache.Suppressed(hash)
+	return suppression != nil && suppression.Covers(p.partition, offset, ev.TimeMicros())
 }
 
 // resolve has the cache learn the people of rec and of the records behind it, in one
@@ -121,18 +135,18 @@ func (p *people) collect(rec *kafkaio.Record) {
 		return
 	}
 	p.tenant = append(p.tenant[:0], ev.Value(events.FieldTenant, p.tenant)...)
-	p.note(p.user(ev))
+	p.note(p.user(ev), rec.Offset)
 	for i := range ev.NumDataSubjects() {
-		p.note(ev.DataSubject(i, p.name))
+		p.note(ev.DataSubject(i, p.name), rec.Offset)
 	}
 	if ev.Has(events.FieldApprovalApprover) {
-		p.note(ev.Value(events.FieldApprovalApprover, p.name))
+		p.note(ev.Value(events.FieldApprovalApprover, p.name), rec.Offset)
 	}
 }
 
-func (p *people) note(name []byte) {
+func (p *people) note(name []byte, offset int64) {
 	hash := p.hasher.Hash(p.tenant, name)
-	if _, asked := p.asked[hash]; asked {
+	if _, asked := p.asked[hash]; asked || p.erased(hash, &p.event, offset) {
 		return
 	}
 	var known vault.CachedSubject

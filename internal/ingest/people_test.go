@@ -39,7 +39,7 @@ func TestDamagedPersonStopsOnlyTheirRecords(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	p := newPeople(newCache(t, v), patience{log: slog.New(slog.DiscardHandler), retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "retries"})})
+	p := newPeople(newCache(t, v), "t/0", patience{log: slog.New(slog.DiscardHandler), retries: prometheus.NewCounter(prometheus.CounterOpts{Name: "retries"})})
 	s := new(recordSealer)
 	batch := []kafkaio.Record{{Value: eventOf("alice")}, {Value: eventOf("mallory")}, {Value: eventOf("bob")}}
 	for i := range batch {

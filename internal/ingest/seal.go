@@ -20,6 +20,9 @@ import (
 // body: its order among that person's events is not assured.
 const findingKeyMismatch = "kafka.key_mismatch"
 
+// findingErased marks an event from before the erasure of somebody whom it names, which arrived after it: that person is nobody in it, and it has no content.
+const findingErased = "gdpr.erased"
+
 // recordSealer turns one record at a time into the part of an entry that does not
 // depend on its place in the log. What it returns is valid until the next call.
 // It belongs to one goroutine and does not allocate in the steady state.
@@ -35,12 +38,13 @@ type recordSealer struct {
 	row   store.Row
 	body  []byte
 
-	subject person
-	others  []person
-	keys    []*gdpr.Prepared
-	sealed  gdpr.Sealed
-	plain   []byte
-	cipher  []byte
+	subject   person
+	others    []person
+	noContent bool // somebody whose content it is was erased
+	keys      []*gdpr.Prepared
+	sealed    gdpr.Sealed
+	plain     []byte
+	cipher    []byte
 
 	tokenText [numSlots][2 * tokenBytes]byte
 	clearText [numSlots][]byte
@@ -65,6 +69,8 @@ type sealerDeps struct {
 	vault  *vault.Vault
 	cache  *vault.Cache
 	wait   patience
+	// partition whose records are sealed, as suppressions name it: `<topic>/<partition>`.
+	partition string
 }
 
 func newRecordSealer(deps sealerDeps) (*recordSealer, error) {
@@ -75,7 +81,7 @@ func newRecordSealer(deps sealerDeps) (*recordSealer, error) {
 	}
 	s := &recordSealer{
 		fields:  deps.fields,
-		people:  newPeople(deps.cache, deps.wait),
+		people:  newPeople(deps.cache, deps.partition, deps.wait),
 		days:    &dayKeys{vault: deps.vault, wait: deps.wait},
 		authors: &authors{vault: deps.vault, wait: deps.wait, known: map[string]vault.Author{}},
 		tokens:  tokens,
@@ -120,20 +126,26 @@ func (s *recordSealer) parse(rec *kafkaio.Record) error {
 }
 
 func (s *recordSealer) fillPeople() {
-	if s.event.Has(events.FieldUserID) {
+	if s.event.Has(events.FieldUserID) && !s.subject.nobody {
 		s.row.Subject = s.subject.ID
 	}
 	s.keys = append(s.keys[:0], &s.subject.Keys)
+	s.noContent = s.subject.nobody
 	s.subjects = s.subjects[:0]
 	for i := range s.others {
 		other := &s.others[i]
+		if other.nobody {
+			// Content goes with any of those whose it is. Of an approver there is nothing in it.
+			s.noContent = s.noContent || other.role == roleDataSubject
+			continue
+		}
 		switch other.role {
 		case roleApprover:
 			s.row.Approver = other.ID
 		case roleDataSubject:
 			// A person named twice, or the acting person named again, stands here once:
 			// a content key is made of distinct keys.
-			if other.ID == s.subject.ID || slices.Contains(s.subjects, [16]byte(other.ID)) {
+			if !s.subject.nobody && other.ID == s.subject.ID || slices.Contains(s.subjects, [16]byte(other.ID)) {
 				continue
 			}
 			s.subjects = append(s.subjects, other.ID)
@@ -152,8 +164,8 @@ func (s *recordSealer) fillTokens() {
 
 // stands returns what stands for an identifying field in the entry; nil if nothing does.
 func (s *recordSealer) stands(slot int, policy Policy, field events.Field, tag byte) []byte {
-	if policy == PolicySealed || !s.event.Has(field) {
-		return nil
+	if policy == PolicySealed || !s.event.Has(field) || s.subject.nobody && (field != events.FieldResourceID || policy != PolicySearch) {
+		return nil // what is the person's own goes with the person
 	}
 	value := s.event.Value(field, s.clearText[slot])
 	var token [tokenBytes]byte
@@ -178,12 +190,18 @@ func (s *recordSealer) fillFindings(rec *kafkaio.Record) {
 			s.findings = append(s.findings, findingKeyMismatch)
 		}
 	}
+	if s.noContent {
+		s.findings = append(s.findings, findingErased)
+	}
 	s.row.Findings = s.findings
 }
 
 // sealContent encrypts what the public part does not show. An event without any
 // such part has no content.
 func (s *recordSealer) sealContent() error {
+	if s.noContent {
+		return nil
+	}
 	s.plain = s.appendContent(s.plain[:0])
 	if len(s.plain) == len("{}") {
 		return nil
@@ -263,7 +281,8 @@ func (s *recordSealer) reject(ctx context.Context, rec *kafkaio.Record, cause er
 // person is a cached subject and why the event names it.
 type person struct {
 	vault.CachedSubject
-	role role
+	role   role
+	nobody bool // was erased, and the record is from before; the subject is not to be used
 }
 
 type role uint8

@@ -3,8 +3,10 @@ package vault
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
@@ -40,6 +42,9 @@ type Cache struct {
 	vault *Vault
 	lease *lease
 	slab  *slab
+
+	// late are the people of whom records may still arrive that are nobody's any more. Read by Get's callers without a lock, replaced under mu.
+	late atomic.Pointer[suppressions]
 
 	// mu parts changes from the results of Resolve: a subject that is destroyed while its row is on the way here must not come in afterwards.
 	mu sync.Mutex
@@ -82,17 +87,29 @@ func NewCache(v *Vault, cfg CacheConfig) (*Cache, error) {
 	if cfg.Lease < 10*time.Millisecond {
 		return nil, fmt.Errorf("lease of %v: wanted at least 10ms", cfg.Lease)
 	}
-	return &Cache{
+	c := &Cache{
 		vault:     v,
 		lease:     newLease(cfg.Lease),
 		slab:      newSlab(cfg.MaxSubjects),
 		applied:   nowhere,
 		resolving: make(map[*resolution]struct{}),
-	}, nil
+	}
+	c.late.Store(&suppressions{})
+	return c, nil
 }
 
 // NewHasher returns a hasher for one goroutine.
 func (c *Cache) NewHasher() *Hasher { return newHasher(&c.vault.secrets.lookup) }
+
+// Suppressed returns what is known of a person who was erased: which records are nobody's. Nil: nothing. Ask it before Get, and again after Resolve. It
+// allocates nothing.
+func (c *Cache) Suppressed(h LookupHash) *Suppression {
+	late := *c.late.Load()
+	if len(late) == 0 {
+		return nil
+	}
+	return late[h]
+}
 
 // Len returns the number of subjects in the cache.
 func (c *Cache) Len() int { return c.slab.len() }
@@ -103,11 +120,15 @@ func (c *Cache) Get(h LookupHash, dst *CachedSubject) bool {
 	return c.lease.valid() && c.slab.get(slabKey(h[:16]), dst)
 }
 
+// LeaseValid says whether what the cache has said may be used.
+func (c *Cache) LeaseValid() bool { return c.lease.valid() }
+
 // AwaitLease returns as soon as the lease is valid, at once if it is. It fails only when ctx ends, and then says what the vault answered last.
 func (c *Cache) AwaitLease(ctx context.Context) error { return c.lease.await(ctx) }
 
 // Resolve fetches or creates the subjects of ids that are missing, in one round trip to the vault, and caches them. It waits for the lease first.
-// A subject that is destroyed at the same time is left out. Of a person whose row is damaged the error says ErrDamaged; all others are cached.
+// A subject that is destroyed at the same time is left out. So is a person who turns out to have been erased: Suppressed knows from then on, and whoever
+// still wants that person, because a record is not covered, asks again and gets a new stranger. Of a person whose row is damaged the error says ErrDamaged; all others are cached.
 func (c *Cache) Resolve(ctx context.Context, ids []Identity) error {
 	// Without a first answer from the vault nobody knows which changes come after what is read now.
 	if err := c.AwaitLease(ctx); err != nil {
@@ -126,7 +147,7 @@ func (c *Cache) Resolve(ctx context.Context, ids []Identity) error {
 		return nil
 	}
 	r := c.begin()
-	subjects, seen, err := c.vault.subjects(ctx, missing)
+	subjects, seen, late, err := c.vault.subjects(ctx, missing, *c.late.Load())
 	prepared := make([]CachedSubject, len(subjects))
 	for i := range subjects {
 		if subjects[i].ID == (gdpr.SubjectID{}) {
@@ -135,12 +156,25 @@ func (c *Cache) Resolve(ctx context.Context, ids []Identity) error {
 		prepared[i] = CachedSubject{ID: subjects[i].ID, Keys: gdpr.Prepare(&subjects[i].Keys)}
 		subjects[i].Keys.Wipe()
 	}
+	c.suppress(late)
 	taken := c.end(r, keys, prepared, seen)
 	clear(prepared)
 	if err == nil && !taken {
 		return fmt.Errorf("look up subjects: %w: it went back in time or was replaced by another one meanwhile", ErrUnavailable)
 	}
 	return err
+}
+
+// suppress adds to what is known. It comes before the rows that were read with it.
+func (c *Cache) suppress(more suppressions) {
+	if len(more) == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := maps.Clone(*c.late.Load())
+	maps.Copy(all, more)
+	c.late.Store(&all)
 }
 
 // begin notes that rows are about to be read.
@@ -220,6 +254,12 @@ func (c *Cache) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// Before the changes are followed: whoever is found destroyed there must be known to be suppressed.
+	if known && len(destroyedBy(list)) > 0 {
+		if err := c.loadSuppressed(ctx); err != nil {
+			return err
+		}
+	}
 	if known && c.follow(since, list, ahead) {
 		return nil
 	}
@@ -228,9 +268,24 @@ func (c *Cache) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := c.loadSuppressed(ctx); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.applied = start
+	return nil
+}
+
+// loadSuppressed reads all suppressions anew.
+func (c *Cache) loadSuppressed(ctx context.Context) error {
+	all, err := c.vault.suppressed(ctx, c.vault.db.watch, nil)
+	if err := c.vault.db.settled(err); err != nil {
+		return c.vault.failed("read who was erased", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.late.Store(&all)
 	return nil
 }
 

@@ -137,7 +137,7 @@ func TestDestroyedSubjectLeavesTheCache(t *testing.T) {
 // readFor reads people as Resolve does.
 func readFor(t testing.TB, c *Cache, ids ...Identity) ([]slabKey, []CachedSubject, []point) {
 	t.Helper()
-	subjects, seen, err := c.vault.subjects(t.Context(), ids)
+	subjects, seen, _, err := c.vault.subjects(t.Context(), ids, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

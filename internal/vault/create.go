@@ -19,20 +19,40 @@ const subjectAttempts = 5
 // When it returns, new subjects are on disk. A damaged row concerns nobody but its person: the error says ErrDamaged, and all the others are returned, with
 // an empty Subject in the place of each such person.
 func (v *Vault) Subjects(ctx context.Context, ids []Identity) ([]Subject, error) {
-	subjects, _, err := v.subjects(ctx, ids)
-	return subjects, err
+	s, places, err := v.search(ctx, ids, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	return s.subjects(places)
 }
 
-// subjects is Subjects, and also returns the points at which they were there.
-func (v *Vault) subjects(ctx context.Context, ids []Identity) ([]Subject, []point, error) {
+// subjects is Subjects for those who keep late records apart. It also returns the points at which the subjects were there, and who of them was erased that
+// is not among known; they are not created, and their places are empty.
+func (v *Vault) subjects(ctx context.Context, ids []Identity, known suppressions) ([]Subject, []point, suppressions, error) {
+	s, places, err := v.search(ctx, ids, known, true)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	subjects, err := s.subjects(places)
+	return subjects, s.seen, s.late, err
+}
+
+// search finds or creates subjects. careful: not those who were erased, unless they are known.
+func (v *Vault) search(ctx context.Context, ids []Identity, known suppressions, careful bool) (*search, []int, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	s, places, err := v.newSearch(ids)
 	if err != nil {
 		return nil, nil, fmt.Errorf("look up subjects: %w", err)
 	}
-	if err := s.find(ctx, s.missing()); err != nil {
+	s.known, s.careful = known, careful
+	all := s.missing()
+	if err := s.find(ctx, all); err != nil {
 		return nil, nil, v.failed("look up subjects", err)
+	}
+	// After the rows: who came back as a stranger was erased before that.
+	if err := s.leaveOut(ctx, v.db.read, all); err != nil {
+		return nil, nil, v.failed("look up who was erased", err)
 	}
 	for attempt := 1; ; attempt++ {
 		missing := s.missing()
@@ -46,14 +66,47 @@ func (v *Vault) subjects(ctx context.Context, ids []Identity) ([]Subject, []poin
 			return nil, nil, v.failed("create subjects", err)
 		}
 	}
-	subjects := make([]Subject, len(ids))
+	return s, places, nil
+}
+
+// subjects returns who was found or made, in the places of those that were asked for.
+func (s *search) subjects(places []int) ([]Subject, error) {
+	subjects := make([]Subject, len(places))
 	for i, place := range places {
 		subjects[i] = s.people[place].subject
 	}
 	if s.damage != nil {
-		return subjects, s.seen, v.failed(fmt.Sprintf("look up subjects: %d of %d", s.damaged, len(s.people)), s.damage)
+		return subjects, s.vault.failed(fmt.Sprintf("look up subjects: %d of %d", s.damaged, len(s.people)), s.damage)
 	}
-	return subjects, s.seen, nil
+	return subjects, nil
+}
+
+// leaveOut settles, as nobody, those of hashes who were erased and are not known.
+func (s *search) leaveOut(ctx context.Context, q queryer, hashes []LookupHash) error {
+	if !s.careful {
+		return nil
+	}
+	// Mostly there is nobody, and then thousands need not be looked for.
+	if anybody, err := collect(ctx, q, scanBool, anySuppression); err != nil || len(anybody) == 0 {
+		return err
+	}
+	for some := range slices.Chunk(hashes, subjectsPerTransaction) {
+		found, err := s.vault.suppressed(ctx, q, some)
+		if err != nil {
+			return err
+		}
+		for h, suppression := range found {
+			if known, ok := s.known[h]; ok && known.equal(suppression) {
+				continue
+			}
+			if s.late == nil {
+				s.late = suppressions{}
+			}
+			s.late[h] = suppression
+			s.settle(h, Subject{})
+		}
+	}
+	return nil
 }
 
 // search is a call of Subjects in progress.
@@ -64,6 +117,9 @@ type search struct {
 	place    map[LookupHash]int // in people
 	// seen are the points at which subjects were there.
 	seen []point
+	// careful: those who were erased are left out unless they are known, and noted in late.
+	careful     bool
+	known, late suppressions
 	// damaged counts the people whose rows do not open, and damage is why the last one did not.
 	damaged int
 	damage  error
@@ -150,8 +206,8 @@ func (s *search) create(ctx context.Context, hashes []LookupHash) error {
 		if err != nil {
 			return err
 		}
-		created, at, err := s.vault.insertSubjects(ctx, rows)
-		if errors.Is(err, errOtherGeneration) {
+		created, at, err := s.insertSubjects(ctx, some, rows)
+		if errors.Is(err, errOtherGeneration) || errors.Is(err, errErasedMeanwhile) {
 			return nil // the caller tries again, with the generation that the vault uses now
 		}
 		if err != nil {
@@ -191,14 +247,26 @@ func (s *search) newSubjects(ctx context.Context, hashes []LookupHash) ([]Subjec
 // errOtherGeneration: Rewrap has begun since; nothing may be wrapped under the older generation any more.
 var errOtherGeneration = errors.New("the vault uses another key generation now")
 
+// errErasedMeanwhile: somebody who was about to be created was erased since it was last looked.
+var errErasedMeanwhile = errors.New("erased meanwhile")
+
 // insertSubjects stores those of rows whose person is not there yet. It returns how many that were, and the point after it.
-func (v *Vault) insertSubjects(ctx context.Context, rows []subjectRow) (created int64, at point, err error) {
+func (s *search) insertSubjects(ctx context.Context, hashes []LookupHash, rows []subjectRow) (created int64, at point, err error) {
+	v := s.vault
 	err = v.db.inTransaction(ctx, func(tx *sql.Tx) error {
 		if err := v.holdGeneration(ctx, tx, rows[0].wrapped); err != nil {
 			return err
 		}
 		if created, err = v.db.insertSubjects(ctx, tx, rows); err != nil || created == 0 {
 			return err
+		}
+		// Behind the insertion, which has waited for whoever was erasing the same people: now it shows.
+		before := len(s.late)
+		if err := s.leaveOut(ctx, tx, hashes); err != nil {
+			return err
+		}
+		if len(s.late) > before {
+			return errErasedMeanwhile
 		}
 		at, err = v.noteChange(ctx, tx, nil)
 		return err

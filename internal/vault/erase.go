@@ -1,0 +1,95 @@
+package vault
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// Erasure is what it takes to erase a person.
+type Erasure struct {
+	Request     [16]byte // whose outcome it is
+	Subject     gdpr.SubjectID
+	Suppression Suppression
+	At          time.Time
+}
+
+// Erased is what was destroyed.
+type Erased struct {
+	Subject gdpr.SubjectID
+	KeyID   gdpr.KeyID
+	At      time.Time // kept in microseconds, UTC
+}
+
+const (
+	selectDestroyed = `SELECT subject, key_id, at_micros FROM destroyed WHERE request = ?`
+	insertDestroyed = `INSERT INTO destroyed (request, subject, key_id, at_micros) VALUES (?, ?, ?, ?)`
+	selectErasable  = `SELECT lookup, key_id FROM subjects WHERE id = ?`
+)
+
+func scanErased(rows *sql.Rows, e *Erased) error {
+	return rows.Scan(fixed(e.Subject[:]), fixed(e.KeyID[:]), microTime{&e.At})
+}
+
+type erasable struct {
+	lookup LookupHash
+	key    gdpr.KeyID
+}
+
+func scanErasable(rows *sql.Rows, e *erasable) error {
+	return rows.Scan(fixed(e.lookup[:]), fixed(e.key[:]))
+}
+
+// Erase destroys a person in one transaction: pseudonym, look-up hash, identity and keys go; what was destroyed, and what keeps late records from bringing the
+// person back, are noted apart from each other. It takes the same time however much the person has done. Caches follow within their lease.
+//
+// Called again for the same request it returns what was destroyed then. It returns false if there is no such subject, and a *HeldError if a legal hold of the
+// subject forbids it. With SQLite nothing of the person is in the database's files when it returns without an error.
+func (v *Vault) Erase(ctx context.Context, e Erasure) (done Erased, found bool, err error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	err = v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		done, found, err = v.eraseOnce(ctx, tx, &e)
+		return err
+	})
+	if err != nil {
+		return Erased{}, false, v.failed("erase a subject", err)
+	}
+	if err := v.db.erase(ctx); err != nil {
+		return Erased{}, false, v.failed("erase a subject from the vault's files", err)
+	}
+	return done, found, nil
+}
+
+func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, bool, error) {
+	before, err := collect(ctx, tx, scanErased, v.db.query(selectDestroyed), e.Request[:])
+	if err != nil {
+		return Erased{}, false, err
+	}
+	if len(before) == 1 {
+		return before[0], true, nil
+	}
+	if hold, err := v.held(ctx, tx, e.Subject, e.At); err != nil {
+		return Erased{}, false, err
+	} else if hold != nil {
+		return Erased{}, false, &HeldError{*hold}
+	}
+	rows, err := collect(ctx, tx, scanErasable, v.db.query(selectErasable), e.Subject[:])
+	if err != nil || len(rows) == 0 {
+		return Erased{}, false, err
+	}
+	done := Erased{Subject: e.Subject, KeyID: rows[0].key, At: e.At.UTC().Truncate(time.Microsecond)}
+	if err := v.storeSuppression(ctx, tx, &rows[0].lookup, &e.Suppression); err != nil {
+		return Erased{}, false, err
+	}
+	if _, err := tx.ExecContext(ctx, v.db.query(insertDestroyed), e.Request[:], done.Subject[:], done.KeyID[:], done.At.UnixMicro()); err != nil {
+		return Erased{}, false, err
+	}
+	if _, err := tx.ExecContext(ctx, v.db.query(deleteSubject), e.Subject[:]); err != nil {
+		return Erased{}, false, err
+	}
+	_, err = v.noteChange(ctx, tx, &e.Subject)
+	return done, true, err
+}

@@ -1,0 +1,114 @@
+package vault
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// Hold is a legal hold: the subject's data must not be destroyed for now.
+type Hold struct {
+	ID      [16]byte
+	Subject gdpr.SubjectID
+	Reason  string // for people; names nobody
+	Author  string // who ordered it
+	At      time.Time
+	Expires time.Time // zero: until it is lifted
+	Lifted  time.Time // zero: it is not
+}
+
+// Active says whether it holds at a time.
+func (h *Hold) Active(now time.Time) bool {
+	return h.Lifted.IsZero() && (h.Expires.IsZero() || now.Before(h.Expires))
+}
+
+// HeldError says that a legal hold keeps data from being destroyed.
+type HeldError struct{ Hold Hold }
+
+// Error names the hold, its reason and its end, and nobody.
+func (e *HeldError) Error() string {
+	until := "until it is lifted"
+	if !e.Hold.Expires.IsZero() {
+		until = "until " + e.Hold.Expires.Format(time.RFC3339)
+	}
+	return fmt.Sprintf("legal hold %s of %s, %s: %s", gdpr.SubjectID(e.Hold.ID), e.Hold.Author, until, e.Hold.Reason)
+}
+
+const (
+	holdColumns = `SELECT id, subject, reason, author, at_micros, expires_micros, lifted_micros FROM holds`
+	insertHold  = `INSERT INTO holds (id, subject, reason, author, at_micros, expires_micros) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	liftHold    = `UPDATE holds SET lifted_micros = ? WHERE id = ? AND lifted_micros = 0`
+)
+
+func scanHold(rows *sql.Rows, h *Hold) error {
+	if err := rows.Scan(fixed(h.ID[:]), fixed(h.Subject[:]), &h.Reason, &h.Author, microTime{&h.At}, microTime{&h.Expires}, microTime{&h.Lifted}); err != nil {
+		return err
+	}
+	for _, t := range []*time.Time{&h.Expires, &h.Lifted} {
+		if t.UnixMicro() == 0 {
+			*t = time.Time{}
+		}
+	}
+	return nil
+}
+
+func microsOrZero(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// AddHold stores a hold. It is no error if it is there already, so a call whose outcome is unknown can be repeated.
+func (v *Vault) AddHold(ctx context.Context, h Hold) error {
+	if h.Reason == "" || h.Author == "" {
+		return errors.New("a legal hold needs a reason and an author")
+	}
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	_, err := v.db.exec(ctx, insertHold, h.ID[:], h.Subject[:], h.Reason, h.Author, h.At.UnixMicro(), microsOrZero(h.Expires))
+	if err != nil {
+		return v.failed("store a legal hold", err)
+	}
+	return nil
+}
+
+// LiftHold ends a hold, and returns false if there is none that holds.
+func (v *Vault) LiftHold(ctx context.Context, id [16]byte, at time.Time) (bool, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	n, err := v.db.exec(ctx, liftHold, at.UnixMicro(), id[:])
+	if err != nil {
+		return false, v.failed("lift a legal hold", err)
+	}
+	return n > 0, nil
+}
+
+// Holds returns all holds, also lifted and expired ones, by time.
+func (v *Vault) Holds(ctx context.Context) ([]Hold, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	list, err := collect(ctx, v.db.read, scanHold, holdColumns+` ORDER BY at_micros, id`)
+	if err != nil {
+		return nil, v.failed("read the legal holds", err)
+	}
+	return list, nil
+}
+
+// held returns the hold that keeps a subject, nil if none does.
+func (v *Vault) held(ctx context.Context, q queryer, id gdpr.SubjectID, now time.Time) (*Hold, error) {
+	list, err := collect(ctx, q, scanHold, v.db.query(holdColumns+` WHERE subject = ? ORDER BY at_micros, id`), id[:])
+	if err != nil {
+		return nil, err
+	}
+	for i := range list {
+		if list[i].Active(now) {
+			return &list[i], nil
+		}
+	}
+	return nil, nil
+}

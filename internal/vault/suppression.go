@@ -1,0 +1,106 @@
+package vault
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"time"
+)
+
+// Suppression keeps records that arrive late about somebody who was erased from being anybody's: what was in Kafka, or in a producer's spool, before.
+type Suppression struct {
+	Until   time.Time        // events of this time and before are nobody's; microseconds
+	Offsets map[string]int64 // by `<topic>/<partition>`: records below are nobody's
+	Forever bool             // later ones are too, as the request wanted
+	Expires time.Time        // from then on it is not needed, unless Forever; microseconds
+}
+
+// Covers says whether a record is nobody's: its place in Kafka, and the time of its event in microseconds since 1970.
+func (s *Suppression) Covers(partition string, offset, eventMicros int64) bool {
+	return s.Forever || eventMicros <= s.Until.UnixMicro() || offset < s.Offsets[partition]
+}
+
+func (s *Suppression) equal(other *Suppression) bool {
+	return s.Until.Equal(other.Until) && s.Forever == other.Forever && maps.Equal(s.Offsets, other.Offsets)
+}
+
+const (
+	anySuppression     = `SELECT 1 FROM suppressions LIMIT 1`
+	suppressionColumns = `SELECT lookup, until_micros, offsets, forever, expires_micros FROM suppressions`
+	// insertSuppression widens what is there: the person was erased before, came back as a stranger, and is erased again.
+	insertSuppression = `INSERT INTO suppressions (lookup, until_micros, offsets, forever, expires_micros) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (lookup) DO UPDATE SET until_micros = excluded.until_micros, offsets = excluded.offsets,
+			forever = CASE WHEN suppressions.forever = 1 THEN 1 ELSE excluded.forever END, expires_micros = excluded.expires_micros`
+	expireSuppressions = `DELETE FROM suppressions WHERE forever = 0 AND expires_micros <= ?`
+)
+
+func scanBool(rows *sql.Rows, any *bool) error {
+	*any = true
+	return rows.Scan(new(int))
+}
+
+// suppressions are those of some people, or of all.
+type suppressions map[LookupHash]*Suppression
+
+type suppressionRow struct {
+	lookup  LookupHash
+	offsets string
+	forever int
+	Suppression
+}
+
+func scanSuppression(rows *sql.Rows, r *suppressionRow) error {
+	err := rows.Scan(fixed(r.lookup[:]), microTime{&r.Until}, &r.offsets, &r.forever, microTime{&r.Expires})
+	if err != nil {
+		return err
+	}
+	r.Forever = r.forever != 0
+	if err := json.Unmarshal([]byte(r.offsets), &r.Offsets); err != nil {
+		return fmt.Errorf("%w: a suppression has no offsets", ErrDamaged)
+	}
+	return nil
+}
+
+// storeSuppression is a part of the transaction that erases a person.
+func (v *Vault) storeSuppression(ctx context.Context, tx *sql.Tx, lookup *LookupHash, s *Suppression) error {
+	offsets, err := json.Marshal(s.Offsets)
+	if err != nil {
+		return err
+	}
+	forever := 0
+	if s.Forever {
+		forever = 1
+	}
+	_, err = tx.ExecContext(ctx, v.db.query(insertSuppression), lookup[:], s.Until.UnixMicro(), string(offsets), forever, s.Expires.UnixMicro())
+	return err
+}
+
+// suppressed returns the suppressions of some people; of all with nil.
+func (v *Vault) suppressed(ctx context.Context, q queryer, some []LookupHash) (suppressions, error) {
+	query, args := v.db.query(suppressionColumns), []any{}
+	if some != nil {
+		query, args = v.db.query(suppressionColumns+" WHERE "+v.db.in("lookup")), []any{v.db.set(hashSlices(some))}
+	}
+	rows, err := collect(ctx, q, scanSuppression, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	found := make(suppressions, len(rows))
+	for i := range rows {
+		found[rows[i].lookup] = &rows[i].Suppression
+	}
+	return found, nil
+}
+
+// ExpireSuppressions removes those that are not needed any more, and returns how many.
+func (v *Vault) ExpireSuppressions(ctx context.Context, now time.Time) (int64, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	n, err := v.db.exec(ctx, expireSuppressions, now.UnixMicro())
+	if err != nil {
+		return 0, v.failed("remove old suppressions", err)
+	}
+	return n, nil
+}
