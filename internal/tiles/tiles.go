@@ -74,7 +74,7 @@ func Check(ctx context.Context, deps Deps, log string) (*Findings, error) {
 
 	f := &Findings{Log: log, Size: checkpoint.Size, Root: checkpoint.Root, deps: deps}
 	stored := deps.Store.NewTileChecker(log)
-	w := walk.Walk{Scan: deps.Store.Scan, Tiles: deps.Store.Tiles, Verifier: chain.NewVerifier(log), Tree: chain.NewTree(), Pruned: pruned}
+	w := walk.Walk{Scan: deps.Store.ScanLinks, Tiles: deps.Store.Tiles, Verifier: chain.NewVerifier(log), Tree: chain.NewTree(), Pruned: pruned}
 	w.Each = func(_ uint64, _ []byte, leaf chain.Hash) error {
 		return w.Tree.Append(leaf, func(full chain.Tile) error {
 			problem, err := stored.Compare(ctx, full)
