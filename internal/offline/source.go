@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/agentaudit/agentaudit/pkg/chain"
@@ -72,11 +73,15 @@ type folderLog struct {
 
 // Read implements Source.
 func (f folderLog) Read(_ context.Context, path string, buf []byte) ([]byte, error) {
-	file, err := f.root.Open(filepath.Join(filepath.FromSlash(f.log), filepath.FromSlash(path)))
+	// Without waiting: whoever made the folder could have put a pipe there, which nobody ever writes to.
+	file, err := f.root.OpenFile(filepath.Join(filepath.FromSlash(f.log), filepath.FromSlash(path)), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer file.Close()
+	if info, err := file.Stat(); err != nil || !info.Mode().IsRegular() {
+		return nil, errors.Join(err, fmt.Errorf("%s is no file", path))
+	}
 	return readAll(file, buf)
 }
 
