@@ -52,6 +52,7 @@ func exporterConfig(c config.Config) exporter.Config {
 	cfg.SystemTopic = c.Ingest.Topics.System
 	cfg.CheckpointTopic = c.Exporter.CheckpointTopic
 	cfg.RepublishEvery = c.Exporter.RepublishEvery
+	cfg.CheckPublished = c.Exporter.CheckPublished
 	cfg.PublicTiles = c.Exporter.PublicTiles
 	cfg.PollEvery = c.Exporter.PollEvery
 	cfg.RecheckEvery = c.Exporter.RecheckEvery

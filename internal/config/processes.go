@@ -27,6 +27,9 @@ type Exporter struct {
 	CheckpointTopic string `yaml:"checkpoint_topic"`
 	// RepublishEvery is how often checkpoints that have not moved are published again, and how soon other keys sign; 1s to 1h.
 	RepublishEvery time.Duration `yaml:"republish_every"`
+	// CheckPublished has checkpoint_topic read at the start, and no checkpoint signed before that: a vault that is behind what was
+	// published was restored from a backup, and its logs wait for an operator. Off, that is not noticed.
+	CheckPublished bool `yaml:"check_published"`
 	// PublicTiles serves the logs (checkpoints, tiles, entries) to everybody who can reach http.exporter. Entries name no
 	// person, but tenants, agents, tools and costs.
 	PublicTiles bool `yaml:"public_tiles"`
@@ -57,7 +60,7 @@ func defaultDetector() Detector { return Detector{Group: "agentaudit-detector"} 
 
 func defaultExporter() Exporter {
 	return Exporter{
-		AuthorKeyFile: "exporter.key", SigningKeys: "checkpoint-keys", CheckpointTopic: "audit.checkpoints", RepublishEvery: time.Minute,
+		AuthorKeyFile: "exporter.key", SigningKeys: "checkpoint-keys", CheckpointTopic: "audit.checkpoints", RepublishEvery: time.Minute, CheckPublished: true,
 		PollEvery: 500 * time.Millisecond, RecheckEvery: time.Hour, RecheckRate: 40_000, HeartbeatEvery: time.Minute,
 	}
 }

@@ -14,6 +14,9 @@ type Config struct {
 	CheckpointTopic string
 	// RepublishEvery is how often checkpoints that have not moved are published again, and how soon other keys sign. 1 s to 1 h.
 	RepublishEvery time.Duration
+	// CheckPublished has CheckpointTopic read at the start, and nothing signed before: a vault that is behind what was published was restored from a backup,
+	// and its logs are not vouched for again. Off, that is not noticed.
+	CheckPublished bool
 	// PublicTiles serves checkpoints, tiles and entries to everybody who asks. Entries name no person, but tenants, agents, tools and costs.
 	PublicTiles bool
 	// PollEvery is how often the table is asked whether it has changed; a checkpoint is behind by at most that and the time of a few queries.
@@ -43,6 +46,7 @@ func DefaultConfig() Config {
 		SystemTopic:      "audit.system",
 		CheckpointTopic:  "audit.checkpoints",
 		RepublishEvery:   time.Minute,
+		CheckPublished:   true,
 		PollEvery:        500 * time.Millisecond,
 		RecheckEvery:     time.Hour,
 		RecheckRate:      40_000,

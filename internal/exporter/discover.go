@@ -65,6 +65,7 @@ type discovery struct {
 	known    map[string]bool // logs that have, or had, a follower
 	looked   bool            // once without an error
 	state    uint64          // of the table at that time
+	locked   bool            // it was known what was published by then
 }
 
 func (d *discovery) look(ctx context.Context) error {
@@ -74,11 +75,12 @@ func (d *discovery) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if d.looked && state == d.state {
+	locked := e.lock.isReady()
+	if d.looked && state == d.state && locked == d.locked {
 		e.metrics.seals.unchanged()
 		return nil
 	}
-	logs, err := d.logs(ctx)
+	logs, err := d.logs(ctx, locked)
 	if err != nil {
 		return err
 	}
@@ -92,12 +94,13 @@ func (d *discovery) look(ctx context.Context) error {
 		e.metrics.seals.found(log)
 		d.group.Go(func() error { return e.followLog(ctx, log) }) // ends with ctx or when the log is found bad
 	}
-	d.looked, d.state = true, state
+	d.looked, d.state, d.locked = true, state, locked
 	return nil
 }
 
-// logs returns the logs of ClickHouse and those of the vault, because a log of which a checkpoint is there but no entry has to be noticed. Names may repeat.
-func (d *discovery) logs(ctx context.Context) ([]string, error) {
+// logs returns the logs of ClickHouse, those of the vault, and, if it is known, those that were published and that the vault has forgotten: a log of which a
+// checkpoint is there but no entry has to be noticed. Names may repeat.
+func (d *discovery) logs(ctx context.Context, locked bool) ([]string, error) {
 	// The first time every log is looked for, later new ones, which show by their entry 0: that costs nothing however long the logs are.
 	list := d.exporter.deps.Store.Logs
 	if d.looked {
@@ -113,6 +116,11 @@ func (d *discovery) logs(ctx context.Context) ([]string, error) {
 	}
 	for _, c := range checkpoints {
 		logs = append(logs, c.Log)
+	}
+	if locked {
+		for log := range d.exporter.lock.highest {
+			logs = append(logs, log)
+		}
 	}
 	return logs, nil
 }

@@ -41,6 +41,10 @@ type Exporter struct {
 	recheck chan struct{} // one log is checked anew at a time
 	changes *changes
 
+	lock      *lock
+	ledger    ledger
+	table     table
+	outbox    outbox
 	keys      atomic.Pointer[signingKeys]
 	published *published
 	witnesses *witnesses
@@ -60,7 +64,7 @@ func New(cfg Config, deps Deps) (*Exporter, error) {
 	}
 	e := &Exporter{
 		cfg: cfg, deps: deps, log: deps.Log, metrics: m, scans: make(chan struct{}, parallelScans), recheck: make(chan struct{}, 1),
-		changes: newChanges(), published: newPublished(),
+		changes: newChanges(), published: newPublished(), lock: newLock(), ledger: deps.Vault, table: deps.Store, outbox: deps.Kafka,
 	}
 	if e.witnesses, err = newWitnesses(&cfg, deps.Metrics); err != nil {
 		return nil, err
@@ -86,6 +90,7 @@ func (e *Exporter) Run(ctx context.Context) error {
 	group.Go(func() error { return e.publish(ctx) })       // ends with ctx
 	group.Go(func() error { return e.writeFiles(ctx) })    // ends with ctx
 	group.Go(func() error { return e.watchKeys(ctx) })     // ends with ctx
+	group.Go(func() error { return e.readLock(ctx) })      // ends with ctx or when the topic was read
 	if e.deps.Retention != nil {
 		group.Go(func() error { return e.deps.Retention(ctx) }) // ends with ctx
 	}

@@ -26,6 +26,9 @@ const (
 // followLog follows one log, and checks what lies behind its checkpoint again and again, until ctx ends or the log is found bad. Then the log is left
 // alone: its checkpoint stays at what was good. Other logs go on.
 func (e *Exporter) followLog(ctx context.Context, log string) error {
+	if err := e.lock.await(ctx); err != nil {
+		return ignoreEnd(ctx, err)
+	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	f := &follower{exporter: e, log: log, caughtUp: make(chan struct{})}
 	w := e.newWitnessed(log)
@@ -56,7 +59,9 @@ type follower struct {
 
 	sealed   vault.Checkpoint   // the latest one known; zero Size: none
 	verifier *chain.Verifier    // at sealed or behind it; nil: to be made from the vault's checkpoint
-	tree     *chain.Tree        // over the entries that verifier has checked; nil as that
+	tree     *chain.Tree        // over the entries that verifier has checked, but held; nil as that
+	last     chain.Hash         // the last leaf of tree
+	held     *chain.Hash        // the leaf behind it, which nothing has confirmed yet; nil: none
 	staged   []store.StoredTile // full tiles of tree that are not stored yet
 	keys     *signingKeys       // that have signed sealed; nil: unknown
 	caughtUp chan struct{}      // closed once the checkpoint covered all entries
@@ -132,8 +137,11 @@ func (f *follower) step(ctx context.Context) (more bool, err error) {
 		}
 	}
 	more, err = f.exporter.walk(ctx, f.verifier, stepEntries, f.grow)
-	if head := f.verifier.Head(); head.Size > f.sealed.Size && f.tree.Size() == head.Size {
-		if sealErr := f.seal(ctx, head); sealErr != nil {
+	if err == nil && !more {
+		err = f.confirm() // it is the last one: nothing says otherwise
+	}
+	if f.tree.Size() > f.sealed.Size {
+		if sealErr := f.seal(ctx); sealErr != nil {
 			return false, errors.Join(err, sealErr)
 		}
 	}
@@ -143,9 +151,21 @@ func (f *follower) step(ctx context.Context) (more bool, err error) {
 	return more, err
 }
 
-// grow appends a checked entry to the tree.
+// grow takes a checked entry, and holds it back until the next one has confirmed it by its link. Where a link does not fit, it is the entry before that was
+// changed, or this one: neither is vouched for.
 func (f *follower) grow(leaf chain.Hash) error {
-	return f.tree.Append(leaf, func(full chain.Tile) error {
+	err := f.confirm()
+	f.held = &leaf
+	return err
+}
+
+// confirm appends the entry that was held back to the tree.
+func (f *follower) confirm() error {
+	if f.held == nil {
+		return nil
+	}
+	f.last, f.held = *f.held, nil
+	return f.tree.Append(f.last, func(full chain.Tile) error {
 		f.staged = append(f.staged, store.StoredTile{Level: full.Level, Index: full.Index, Hashes: bytes.Clone(full.Hashes), Root: full.Root})
 		return nil
 	})
@@ -153,18 +173,25 @@ func (f *follower) grow(leaf chain.Hash) error {
 
 // load starts at the vault's checkpoint, which the store must reproduce.
 func (f *follower) load(ctx context.Context) error {
-	checkpoint, found, err := f.exporter.deps.Vault.Checkpoint(ctx, f.log)
+	checkpoint, found, err := f.exporter.ledger.Checkpoint(ctx, f.log)
 	if err != nil {
 		return err
 	}
-	if checkpoint.Size < f.sealed.Size {
+	switch {
+	case checkpoint.Size < f.sealed.Size:
 		return fault(f.log, checkpoint.Size, "the vault's checkpoint went back from %d entries to %d", f.sealed.Size, checkpoint.Size)
+	case checkpoint.Size == f.sealed.Size && checkpoint.Root != f.sealed.Root:
+		return fault(f.log, checkpoint.Size, "the vault's checkpoint of %d entries has become another one", checkpoint.Size)
+	}
+	if err := f.exporter.lock.check(f.log, checkpoint); err != nil {
+		f.exporter.keepPublished(f.log)
+		return err
 	}
 	if !found {
 		f.verifier, f.tree = chain.NewVerifier(f.log), chain.NewTree()
 		return nil
 	}
-	entry, err := f.exporter.deps.Store.EntryAt(ctx, f.log, checkpoint.Size-1)
+	entry, err := f.exporter.table.EntryAt(ctx, f.log, checkpoint.Size-1)
 	if errors.Is(err, store.ErrNotFound) {
 		return fault(f.log, checkpoint.Size-1, "missing, but the vault's checkpoint has %d entries", checkpoint.Size)
 	}
@@ -182,56 +209,56 @@ func (f *follower) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.sealed, f.verifier, f.tree = checkpoint, chain.NewVerifierAt(head), tree
+	f.sealed, f.verifier, f.tree, f.last = checkpoint, chain.NewVerifierAt(head), tree, head.Leaf
 	f.exporter.published.know(checkpoint)
 	return nil
 }
 
-// seal vouches for head: it stages the tiles that have become full, signs, and moves the vault's checkpoint. Whoever sees the checkpoint finds the tiles. If
+// seal vouches for the tree: it stages the tiles that have become full, signs, and moves the vault's checkpoint. Whoever sees the checkpoint finds the tiles. If
 // another exporter was faster, or the outcome is unknown, the next step begins with the vault's checkpoint; what was signed here is then seen by nobody.
-func (f *follower) seal(ctx context.Context, head chain.Head) error {
-	next, err := f.sign(head)
+func (f *follower) seal(ctx context.Context) error {
+	next, err := f.sign()
 	if err != nil {
 		return err
 	}
-	if err := f.exporter.deps.Store.StageTiles(ctx, f.log, f.staged); err != nil {
+	if err := f.exporter.table.StageTiles(ctx, f.log, f.staged); err != nil {
 		f.forget()
 		return err
 	}
 	f.staged = nil
-	swapped, err := f.exporter.deps.Vault.CompareAndSwapCheckpoint(ctx, f.log, f.sealed.Size, next)
+	swapped, err := f.exporter.ledger.CompareAndSwapCheckpoint(ctx, f.log, f.sealed.Size, next)
 	if err != nil || !swapped {
 		f.forget()
 		return err
 	}
 	f.sealed = next
-	f.exporter.metrics.seals.moved(f.log, head.Size)
+	f.exporter.metrics.seals.moved(f.log, next.Size)
 	f.exporter.published.offer(next)
 	return nil
 }
 
-// sign makes the checkpoint of head, over the tree that was built from checked entries.
-func (f *follower) sign(head chain.Head) (vault.Checkpoint, error) {
+// sign makes the checkpoint of the tree, which was built from checked entries.
+func (f *follower) sign() (vault.Checkpoint, error) {
 	keys := f.exporter.keys.Load()
-	point := chain.Checkpoint{Deployment: f.exporter.deps.Vault.Deployment(), Log: f.log, Size: head.Size, Root: f.tree.Root()}
+	point := chain.Checkpoint{Deployment: f.exporter.ledger.Deployment(), Log: f.log, Size: f.tree.Size(), Root: f.tree.Root()}
 	signed, err := point.Sign(keys.signers...)
 	if err != nil {
 		return vault.Checkpoint{}, fmt.Errorf("sign the checkpoint of %s: %w", f.log, err)
 	}
 	f.keys = keys
-	return vault.Checkpoint{Log: f.log, Size: head.Size, Head: head.Leaf, Root: point.Root, Note: string(signed), At: time.Now()}, nil
+	return vault.Checkpoint{Log: f.log, Size: point.Size, Head: f.last, Root: point.Root, Note: string(signed), At: time.Now()}, nil
 }
 
 // signAnew replaces the signatures below the latest checkpoint when the keys have changed. Only what this follower has checked itself is signed.
 func (f *follower) signAnew(ctx context.Context) error {
-	if f.sealed.Size == 0 || f.keys == f.exporter.keys.Load() || f.verifier.Head().Size != f.sealed.Size {
+	if f.sealed.Size == 0 || f.keys == f.exporter.keys.Load() || f.tree.Size() != f.sealed.Size {
 		return nil
 	}
-	next, err := f.sign(f.verifier.Head())
+	next, err := f.sign()
 	if err != nil || next.Note == f.sealed.Note {
 		return err
 	}
-	if err := f.exporter.deps.Vault.ReplaceNote(ctx, f.sealed, next.Note); err != nil {
+	if err := f.exporter.ledger.ReplaceNote(ctx, f.sealed, next.Note); err != nil {
 		f.keys = nil
 		return err
 	}
@@ -241,4 +268,4 @@ func (f *follower) signAnew(ctx context.Context) error {
 }
 
 // forget makes the next step begin with the vault's checkpoint.
-func (f *follower) forget() { f.verifier, f.tree, f.staged, f.keys = nil, nil, nil, nil }
+func (f *follower) forget() { f.verifier, f.tree, f.held, f.staged, f.keys = nil, nil, nil, nil, nil }

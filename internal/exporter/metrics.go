@@ -8,15 +8,17 @@ import (
 )
 
 type metrics struct {
-	failures   prometheus.Counter
-	checked    prometheus.Counter
-	retries    prometheus.Counter
-	heartbeats *prometheus.CounterVec
-	destroyed  prometheus.Counter
-	published  prometheus.Counter
-	rechecked  *prometheus.GaugeVec
-	seals      *sealGauges
-	scrubs     *scrubs
+	failures    prometheus.Counter
+	checked     prometheus.Counter
+	retries     prometheus.Counter
+	heartbeats  *prometheus.CounterVec
+	destroyed   prometheus.Counter
+	published   prometheus.Counter
+	rechecked   *prometheus.GaugeVec
+	lockWaiting prometheus.Gauge
+	foreign     prometheus.Counter
+	seals       *sealGauges
+	scrubs      *scrubs
 }
 
 func newMetrics(cfg *Config, registry prometheus.Registerer) (*metrics, error) {
@@ -42,6 +44,13 @@ func newMetrics(cfg *Config, registry prometheus.Registerer) (*metrics, error) {
 		rechecked: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "agentaudit_exporter_recheck_end_seconds", Help: "When all entries and tiles of the log were last found right, from the first to the checkpoint, in Unix seconds.",
 		}, []string{"log"}),
+		lockWaiting: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "agentaudit_exporter_lock_waiting", Help: "1 while no checkpoint is signed because those that were published could not be read yet.",
+		}),
+		foreign: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "agentaudit_exporter_foreign_checkpoints_total",
+			Help: "Records of the topic of checkpoints that are no checkpoint, or claim more than the vault has without a signature of ours.",
+		}),
 		seals: &sealGauges{
 			size: prometheus.NewDesc("agentaudit_seal_size", "Entries that the log's checkpoint covers.", []string{"log"}, nil),
 			age:  prometheus.NewDesc("agentaudit_seal_age_seconds", "Time since the log's checkpoint last covered all of its entries.", []string{"log"}, nil),
@@ -52,7 +61,7 @@ func newMetrics(cfg *Config, registry prometheus.Registerer) (*metrics, error) {
 	for _, result := range []string{resultSent, resultFailed} {
 		m.heartbeats.WithLabelValues(result) // there from the start, so that rates are right
 	}
-	for _, c := range []prometheus.Collector{m.failures, m.checked, m.retries, m.heartbeats, m.destroyed, m.published, m.rechecked, m.seals, m.scrubs} {
+	for _, c := range []prometheus.Collector{m.failures, m.checked, m.retries, m.heartbeats, m.destroyed, m.published, m.rechecked, m.lockWaiting, m.foreign, m.seals, m.scrubs} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

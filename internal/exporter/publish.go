@@ -129,7 +129,7 @@ func (e *Exporter) publishAll(ctx context.Context, list []vault.Checkpoint) erro
 	for i, c := range list {
 		messages[i] = kafkaio.Message{Key: []byte(c.Log), Value: []byte(c.Note)}
 	}
-	if err := e.deps.Kafka.Produce(ctx, e.cfg.CheckpointTopic, messages); err != nil {
+	if err := e.outbox.Produce(ctx, e.cfg.CheckpointTopic, messages); err != nil {
 		return err
 	}
 	e.metrics.published.Add(float64(len(list)))

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -46,19 +47,15 @@ type rig struct {
 	author *author.Author
 	kafka  *kafkaio.Client
 	keys   string // folder of the keys that sign
+
+	prepare func(p *process) // called before an exporter runs; nil: nothing to do
 }
 
 func newRig(t testing.TB) *rig {
 	t.Helper()
 	r := &rig{t: t, cfg: DefaultConfig(), server: testkit.ClickHouse(t)}
-	r.cfg.PollEvery, r.cfg.RecheckEvery = 20*time.Millisecond, time.Second
-	cfg := store.DefaultConfig()
-	cfg.Addresses, cfg.Database, cfg.User, cfg.Password = []string{r.server.URL}, r.server.Database, r.server.User, r.server.Password
-	var err error
-	if r.store, err = store.Open(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = r.store.Close() })
+	r.cfg.PollEvery, r.cfg.RecheckEvery, r.cfg.CheckPublished = 20*time.Millisecond, time.Second, false
+	r.store = r.openStore(r.server.URL)
 	if err := r.store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +65,19 @@ func newRig(t testing.TB) *rig {
 	r.keys = filepath.Join(t.TempDir(), "keys")
 	r.newKey()
 	return r
+}
+
+// openStore opens the rig's tables at an address, which may be a proxy's.
+func (r *rig) openStore(address string) *store.Store {
+	r.t.Helper()
+	cfg := store.DefaultConfig()
+	cfg.Addresses, cfg.Database, cfg.User, cfg.Password = []string{address}, r.server.Database, r.server.User, r.server.Password
+	opened, err := store.Open(r.t.Context(), cfg)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { _ = opened.Close() })
+	return opened
 }
 
 // newKey adds a key that signs.
@@ -99,11 +109,29 @@ func (r *rig) known() note.Verifiers {
 
 func newVault(t testing.TB) *vault.Vault {
 	t.Helper()
+	return openVault(t, vault.DriverSQLite, filepath.Join(t.TempDir(), "vault.db"))
+}
+
+// usePostgres gives the rig a vault in PostgreSQL, behind a proxy.
+func (r *rig) usePostgres() *testkit.Proxy {
+	r.t.Helper()
+	dsn, err := url.Parse(testkit.Postgres(r.t))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	proxy := testkit.NewProxy(r.t, dsn.Host)
+	dsn.Host = proxy.Addr
+	r.vault = openVault(r.t, vault.DriverPostgres, dsn.String())
+	return proxy
+}
+
+func openVault(t testing.TB, driver, dsn string) *vault.Vault {
+	t.Helper()
 	keys, err := vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + filepath.Join(t.TempDir(), "keyring")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := vault.Open(t.Context(), vault.Config{Driver: vault.DriverSQLite, DSN: filepath.Join(t.TempDir(), "vault.db"), Deployment: "test"}, keys)
+	v, err := vault.Open(t.Context(), vault.Config{Driver: driver, DSN: dsn, Deployment: "test"}, keys)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +169,8 @@ type process struct {
 	*Exporter
 	registry *prometheus.Registry
 	alarms   *alarms
-	stop     func() // and wait; harmless when repeated
+	cancel   func()
+	stop     func() // cancel and wait; harmless when repeated
 }
 
 func (r *rig) start() *process {
@@ -154,6 +183,10 @@ func (r *rig) start() *process {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	if r.prepare != nil {
+		r.prepare(p)
+	}
 	done := make(chan error, 1)
 	go func() { done <- p.Run(ctx) }() // ends with ctx
 	p.stop = sync.OnceFunc(func() {
@@ -263,12 +296,19 @@ func (r *rig) exec(statement string) {
 type testLog struct {
 	rig    *rig
 	head   chain.Head
+	leaves []chain.Hash // as they were written, whatever becomes of the table
 	writer *store.Writer
 	block  *store.Block
 }
 
 // newLog opens a log with n entries behind its first.
 func (r *rig) newLog(name string, n int) *testLog {
+	r.t.Helper()
+	return r.newSuccessor(name, nil, n)
+}
+
+// newSuccessor opens a log that names the one before it.
+func (r *rig) newSuccessor(name string, before *chain.Predecessor, n int) *testLog {
 	r.t.Helper()
 	writer, err := r.store.OpenWriter(r.t.Context(), name)
 	if err != nil {
@@ -280,7 +320,7 @@ func (r *rig) newLog(name string, n int) *testLog {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	open := chain.Control{Op: chain.OpOpen, NextEpoch: 202611, Deployment: "test", Topic: topic, Partition: partition}
+	open := chain.Control{Op: chain.OpOpen, NextEpoch: 202611, Deployment: "test", Topic: topic, Partition: partition, Predecessor: before}
 	l.insert([]chain.Header{{Kind: chain.KindControl, Source: chain.Source{Offset: chain.NoOffset}}}, [][]byte{chain.AppendControl(nil, &open)})
 	if n > 0 {
 		l.add(n)
@@ -315,7 +355,7 @@ func (l *testLog) insert(headers []chain.Header, bodies [][]byte) {
 		if err := l.block.Append(&store.Row{Header: h, Leaf: head.Leaf, Entry: entry}); err != nil {
 			l.rig.t.Fatal(err)
 		}
-		l.head = head
+		l.head, l.leaves = head, append(l.leaves, head.Leaf)
 	}
 	if err := l.writer.Insert(context.Background(), token, l.block); err != nil {
 		l.rig.t.Fatal(err)

@@ -13,7 +13,7 @@ import (
 // read for the place where it differs from what was vouched for.
 func (e *Exporter) loadTree(ctx context.Context, checkpoint vault.Checkpoint) (*chain.Tree, error) {
 	tree, err := chain.LoadTree(checkpoint.Size, func(level int, index uint64, width int) ([]byte, error) {
-		return e.deps.Store.TileHashes(ctx, checkpoint.Log, chain.TilePlace{Level: level, Index: index, Width: width})
+		return e.table.TileHashes(ctx, checkpoint.Log, chain.TilePlace{Level: level, Index: index, Width: width})
 	})
 	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return nil, err

@@ -17,7 +17,7 @@ func (e *Exporter) walk(ctx context.Context, verifier *chain.Verifier, limit uin
 
 func (e *Exporter) newWalk(verifier *chain.Verifier, each func(leaf chain.Hash) error) *walk.Walk {
 	return &walk.Walk{
-		Scan: e.deps.Store.ScanLinks, Tiles: e.deps.Store.Tiles, Verifier: verifier,
+		Scan: e.table.ScanLinks, Tiles: e.deps.Store.Tiles, Verifier: verifier,
 		Each: func(_ uint64, _ []byte, leaf chain.Hash) error {
 			e.metrics.checked.Inc()
 			return each(leaf)

@@ -70,6 +70,7 @@ func TestDefaultsAgree(t *testing.T) {
 	f("ingest.topics.system of the exporter", c.Ingest.Topics.System, ex.SystemTopic)
 	f("ingest.rejected.keep_days", c.Ingest.Rejected.KeepDays, ex.RejectedKeepDays)
 	f("exporter.poll_every", c.Exporter.PollEvery, ex.PollEvery)
+	f("exporter.check_published", c.Exporter.CheckPublished, ex.CheckPublished)
 	f("exporter.recheck_every", c.Exporter.RecheckEvery, ex.RecheckEvery)
 	f("exporter.recheck_rate", c.Exporter.RecheckRate, ex.RecheckRate)
 	f("exporter.heartbeat_every", c.Exporter.HeartbeatEvery, ex.HeartbeatEvery)
