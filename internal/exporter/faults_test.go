@@ -600,30 +600,30 @@ func TestFaultsAtRandom(t *testing.T) {
 	}
 	start(0)
 	start(1)
-	writer := rand.New(rand.NewPCG(seed, 1))
-	const wanted = 300
-	deadline := time.Now().Add(time.Minute)
-	for w.count() < wanted && time.Now().Before(deadline) {
+	restart := func() {
 		for i, p := range running {
 			if p.killed() {
 				p.stop()
 				start(i)
 			}
 		}
+	}
+	writer := rand.New(rand.NewPCG(seed, 1))
+	const wanted = 300
+	deadline := time.Now().Add(time.Minute)
+	for w.count() < wanted && time.Now().Before(deadline) {
 		logs[writer.IntN(len(logs))].add(1 + writer.IntN(120))
 		if writer.IntN(4) == 0 {
 			cut[writer.IntN(len(cut))].Cut()
 		}
 		faults := w.count()
-		testkit.Eventually(t, soon, func() bool { return w.count() > faults }, "one more fault") // so that writing does not run ahead
+		testkit.Eventually(t, soon, func() bool { // so that writing does not run ahead
+			restart()
+			return w.count() > faults
+		}, "one more fault")
 	}
 	w.clear()
-	for i, p := range running {
-		if p.killed() {
-			p.stop()
-			start(i)
-		}
-	}
+	restart()
 	r.store = direct
 	for _, l := range logs {
 		w.checkGood(running[0], l)

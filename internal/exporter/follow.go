@@ -61,7 +61,8 @@ type follower struct {
 	verifier *chain.Verifier    // at sealed or behind it; nil: to be made from the vault's checkpoint
 	tree     *chain.Tree        // over the entries that verifier has checked, but held; nil as that
 	last     chain.Hash         // the last leaf of tree
-	held     *chain.Hash        // the leaf behind it, which nothing has confirmed yet; nil: none
+	held     chain.Hash         // the leaf behind it, which nothing has confirmed yet
+	holds    bool               // there is one
 	staged   []store.StoredTile // full tiles of tree that are not stored yet
 	keys     *signingKeys       // that have signed sealed; nil: unknown
 	caughtUp chan struct{}      // closed once the checkpoint covered all entries
@@ -155,16 +156,16 @@ func (f *follower) step(ctx context.Context) (more bool, err error) {
 // changed, or this one: neither is vouched for.
 func (f *follower) grow(leaf chain.Hash) error {
 	err := f.confirm()
-	f.held = &leaf
+	f.held, f.holds = leaf, true
 	return err
 }
 
 // confirm appends the entry that was held back to the tree.
 func (f *follower) confirm() error {
-	if f.held == nil {
+	if !f.holds {
 		return nil
 	}
-	f.last, f.held = *f.held, nil
+	f.last, f.holds = f.held, false
 	return f.tree.Append(f.last, func(full chain.Tile) error {
 		f.staged = append(f.staged, store.StoredTile{Level: full.Level, Index: full.Index, Hashes: bytes.Clone(full.Hashes), Root: full.Root})
 		return nil
@@ -268,4 +269,6 @@ func (f *follower) signAnew(ctx context.Context) error {
 }
 
 // forget makes the next step begin with the vault's checkpoint.
-func (f *follower) forget() { f.verifier, f.tree, f.held, f.staged, f.keys = nil, nil, nil, nil, nil }
+func (f *follower) forget() {
+	f.verifier, f.tree, f.holds, f.staged, f.keys = nil, nil, false, nil, nil
+}
