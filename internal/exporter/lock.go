@@ -175,7 +175,7 @@ func (r *lockReader) readPartition(ctx context.Context, partition int, limit int
 			batch.Release()
 			if next >= end {
 				cancel()
-				<-followed
+				_ = <-followed // it was told to end
 				return nil
 			}
 		case err := <-followed:
