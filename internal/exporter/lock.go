@@ -175,8 +175,7 @@ func (r *lockReader) readPartition(ctx context.Context, partition int, limit int
 			batch.Release()
 			if next >= end {
 				cancel()
-				_ = <-followed // it was told to end
-				return nil
+				return <-followed // nil: it was told to end
 			}
 		case err := <-followed:
 			if err == nil {
