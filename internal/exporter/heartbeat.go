@@ -6,14 +6,13 @@ import (
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/systemlog"
 	"github.com/agentaudit/agentaudit/pkg/events"
 )
 
 const (
 	// typeHeartbeat is the type of a record that says: at this time this partition took records.
 	typeHeartbeat = "audit.heartbeat"
-	// systemTenant stands in records that belong to no tenant of the deployment.
-	systemTenant = "agentaudit"
 	// heartbeatWithin bounds one round, so that a Kafka that is away does not pile them up.
 	heartbeatWithin = 30 * time.Second
 )
@@ -62,7 +61,7 @@ func (e *Exporter) heartbeat(ctx context.Context) error {
 
 func (e *Exporter) newHeartbeat(now time.Time) (kafkaio.Message, error) {
 	record := events.Record{
-		EventID: events.NewUUID(now), Time: now, Type: typeHeartbeat, Action: "heartbeat", Outcome: events.Success, Tenant: systemTenant,
+		EventID: events.NewUUID(now), Time: now, Type: typeHeartbeat, Action: "heartbeat", Outcome: events.Success, Tenant: systemlog.Tenant,
 		Agent: events.Agent{ID: e.deps.Author.Name()},
 	}
 	text, err := record.AppendJSON(nil)

@@ -14,6 +14,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/internal/systemlog"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
@@ -32,12 +33,14 @@ type Deps struct {
 
 // Pruner drops parts of logs. It is safe for concurrent use, and several of them do each other no harm.
 type Pruner struct {
-	deps        Deps
-	systemTopic string
+	deps    Deps
+	speaker *systemlog.Speaker
 }
 
 // New returns a Pruner that says what it does on the given topic of system records.
-func New(deps Deps, systemTopic string) *Pruner { return &Pruner{deps, systemTopic} }
+func New(deps Deps, systemTopic string) *Pruner {
+	return &Pruner{deps, systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: systemTopic})}
+}
 
 // Prune drops what a cut names: it checks the whole log, signs what is there, has that sealed as an entry and covered by a checkpoint, and then drops.
 // Interrupted anywhere, it is called again, or Resume. A *chain.Fault says that the log is not what was vouched for; then nothing is dropped.
@@ -99,7 +102,8 @@ func (p *Pruner) finish(ctx context.Context, prune vault.Prune, keys signing) (v
 	if !prune.Done.IsZero() {
 		return prune, p.drop(ctx, prune)
 	}
-	if err := p.publish(ctx, prune); err != nil {
+	p.deps.Log.Info("waiting until the record of it is sealed and signed", "log", prune.Log, "what", prune.What, "behind", prune.Behind)
+	if _, err := p.speaker.SayCovered(ctx, recordOf(prune)); err != nil {
 		return prune, fmt.Errorf("prune %s: %w", prune.Log, err)
 	}
 	if err := p.drop(ctx, prune); err != nil {

@@ -1,0 +1,117 @@
+// Package systemlog has our own processes say something in the log: a signed record on the topic of system records, which ingest seals like any other.
+package systemlog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/agentaudit/agentaudit/internal/author"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/events"
+)
+
+// Tenant stands in records that belong to no tenant of the deployment.
+const Tenant = "agentaudit"
+
+const (
+	// sealedWithin bounds the wait for ingest and exporter, which take about a second.
+	sealedWithin = 5 * time.Minute
+	// poll is how often they are asked.
+	poll = 100 * time.Millisecond
+)
+
+// ErrNotSealed: a record was sent, and did not get into the log in time. It may still. Saying the same again goes on from there.
+var ErrNotSealed = errors.New("what was to be said in the log was not sealed and signed in time: are ingest and exporter running?")
+
+// Place is where a record stands.
+type Place struct {
+	Log string
+	Seq uint64
+}
+
+// Deps are the systems that a Speaker works with. It closes none of them.
+type Deps struct {
+	Kafka  *kafkaio.Client
+	Store  *store.Store
+	Vault  *vault.Vault
+	Author *author.Author // registered in the vault
+	Topic  string         // of system records
+}
+
+// Speaker says something in the log. It is safe for concurrent use.
+type Speaker struct{ deps Deps }
+
+// New returns a Speaker.
+func New(deps Deps) *Speaker { return &Speaker{deps} }
+
+// Author returns the name under which the Speaker signs.
+func (s *Speaker) Author() string { return s.deps.Author.Name() }
+
+// Say has a record sealed and returns where. It is known by its event id: what stands in the log already is not said again, so a call whose outcome is
+// unknown can be repeated. (Two calls at one time may say it twice, which `verify` notes.)
+func (s *Speaker) Say(ctx context.Context, record events.Record) (Place, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, sealedWithin, ErrNotSealed)
+	defer cancel()
+	sent := false
+	for {
+		found, err := s.deps.Store.FindEvents(ctx, store.Filter{EventID: [16]byte(record.EventID), Limit: 1})
+		if err != nil {
+			return Place{}, err
+		}
+		if len(found) == 1 {
+			return Place{found[0].Log, found[0].Seq}, nil
+		}
+		if !sent {
+			if err := s.send(ctx, record); err != nil {
+				return Place{}, err
+			}
+			sent = true
+		}
+		if err := pause(ctx); err != nil {
+			return Place{}, err
+		}
+	}
+}
+
+// SayCovered is Say, and waits until a signed checkpoint covers the record: from then on nobody can say that it was never said.
+func (s *Speaker) SayCovered(ctx context.Context, record events.Record) (Place, error) {
+	place, err := s.Say(ctx, record)
+	if err != nil {
+		return Place{}, err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, sealedWithin, ErrNotSealed)
+	defer cancel()
+	for {
+		point, _, err := s.deps.Vault.Checkpoint(ctx, place.Log)
+		if err != nil || point.Size > place.Seq {
+			return place, err
+		}
+		if err := pause(ctx); err != nil {
+			return Place{}, err
+		}
+	}
+}
+
+func pause(ctx context.Context) error {
+	timer := time.NewTimer(poll)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *Speaker) send(ctx context.Context, record events.Record) error {
+	record.Tenant, record.Agent.ID = Tenant, s.Author()
+	text, err := record.AppendJSON(nil)
+	if err != nil {
+		return fmt.Errorf("make a record of type %s: %w", record.Type, err)
+	}
+	return s.deps.Kafka.Produce(ctx, s.deps.Topic, []kafkaio.Message{s.deps.Author.Message(text)})
+}
