@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -124,6 +125,7 @@ func (p plan) measureUp(ctx context.Context, f *folder, t *table) (err error) {
 func (p plan) watch(ctx context.Context, f *folder, parts map[string]*running, before float64, t *table) error {
 	var began time.Time
 	var first, stored int
+	var ages []float64 // of seals, in seconds, the oldest of all logs each time
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	for stored < p.events {
@@ -147,9 +149,18 @@ func (p plan) watch(ctx context.Context, f *folder, parts map[string]*running, b
 		if began.IsZero() && stored > 0 {
 			began, first = time.Now(), stored
 		}
+		if p.everything && !began.IsZero() {
+			if page, err := get(ctx, "http://"+f.cfg.HTTP.Exporter+"/metrics"); err == nil { // else it is not up yet
+				ages = append(ages, sealAge(string(page), f.cfg.Ingest.Topics.Events))
+			}
+		}
 	}
 	took := time.Since(began)
 	t.add(p.name, fmt.Sprintf("%.0f events/s", float64(stored-first)/took.Seconds()), fmt.Sprintf("%d events in %.1f s", stored-first, took.Seconds()))
+	if len(ages) > 0 {
+		slices.Sort(ages)
+		t.add("  age of seals meanwhile", fmt.Sprintf("at most %.2f s, median %.2f s", ages[len(ages)-1], ages[len(ages)/2]), fmt.Sprintf("the oldest of all partitions, sampled %d times", len(ages)))
+	}
 	for _, name := range []string{"ingest", "engine", "broker"} {
 		r, ok := parts[name]
 		if !ok {
@@ -182,4 +193,19 @@ func entries(page string) int {
 		}
 	}
 	return 0
+}
+
+// sealAge reads the greatest age of the seals of a topic's logs from the exporter's metrics.
+func sealAge(page, topic string) (oldest float64) {
+	for line := range strings.Lines(page) {
+		rest, found := strings.CutPrefix(line, `agentaudit_seal_age_seconds{log="`+topic+`/`)
+		_, value, ended := strings.Cut(rest, `"} `)
+		if !found || !ended {
+			continue
+		}
+		if age, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+			oldest = max(oldest, age)
+		}
+	}
+	return oldest
 }

@@ -78,7 +78,7 @@ func (s *stored) rawScan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	settings := url.Values{"optimize_read_in_order": {"1"}, "max_block_size": {"16384"}, "preferred_block_size_bytes": {"1048576"}}
+	settings := url.Values{"optimize_read_in_order": {"1"}, "max_block_size": {"8192"}, "preferred_block_size_bytes": {"1048576"}}
 	sql := "SELECT seq, entry, leaf_hash FROM " + c.Database + ".events WHERE log = '" + storedLog + "' AND seq >= 0 ORDER BY log, seq FORMAT Native"
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Addresses[0]+"/?"+settings.Encode(), strings.NewReader(sql))
 	if err != nil {

@@ -21,7 +21,7 @@ const logPrefix = "/log/"
 // has.
 func (e *Exporter) Handler() http.Handler {
 	mux := http.NewServeMux()
-	s := &logServer{exporter: e, sizes: map[string]uint64{}}
+	s := &logServer{exporter: e, tiles: newTileCache(e.deps.Store.TileHashes), sizes: map[string]uint64{}}
 	mux.Handle("GET "+logPrefix, http.StripPrefix(logPrefix, http.HandlerFunc(s.serve)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -36,6 +36,7 @@ func (e *Exporter) Handler() http.Handler {
 // logServer remembers how large each log is at least, so that most tiles are served without asking the vault.
 type logServer struct {
 	exporter *Exporter
+	tiles    *tileCache
 
 	mu    sync.Mutex
 	sizes map[string]uint64 // of checkpoints that were seen, by log
@@ -138,7 +139,7 @@ func (s *logServer) serveTile(w http.ResponseWriter, r *http.Request, log string
 	if entries {
 		body, err = s.exporter.deps.Store.Bundle(r.Context(), log, place.Index*chain.TileWidth, place.Width)
 	} else {
-		body, err = s.exporter.deps.Store.TileHashes(r.Context(), log, place)
+		body, err = s.tiles.tile(r.Context(), log, place)
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
