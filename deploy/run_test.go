@@ -32,6 +32,7 @@ type deployment struct {
 	// instead has values that differ from those in docker-compose.yml: addresses, and names that keep tests apart on engines
 	// that they share. The rest is as it stands there.
 	instead map[string]string
+	witness string // for the exporter
 }
 
 // The programs start with the environment that Compose gives them, become ready as its health checks ask, and seal.
@@ -69,6 +70,8 @@ func newDeployment(t *testing.T) *deployment {
 	t.Helper()
 	broker, dsn, clickhouse := testkit.RealKafka(t), testkit.Postgres(t), testkit.ClickHouse(t)
 	d := &deployment{project: project(t), bin: programs(t), volumes: t.TempDir(), secrets: makeSecrets(t)}
+	witness := testkit.StartWitness(t, "witness.example")
+	d.witness = witness.URL + " " + witness.VKey
 	d.instead = map[string]string{
 		"AGENTAUDIT_KAFKA__BROKERS":             broker,
 		"AGENTAUDIT_CLICKHOUSE__ADDRESSES":      clickhouse.URL,
@@ -108,12 +111,13 @@ func (d *deployment) writeSecret(t *testing.T, name, value string) {
 }
 
 // environment is the service's own, with paths and addresses of this machine. Everything that is not in docker-compose.yml
-// is absent, but for the consumer groups, which are shared with other tests otherwise.
+// is absent, but for the consumer groups, which are shared with other tests otherwise, and a witness, because there is an alert about witnesses.
 func (d *deployment) environment(t *testing.T, s types.ServiceConfig) []string {
 	t.Helper()
 	pairs := []string{
 		"AGENTAUDIT_INGEST__GROUP=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"],
 		"AGENTAUDIT_DETECTOR__GROUP=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"] + "-detector",
+		"AGENTAUDIT_EXPORTER__WITNESSES=" + d.witness,
 	}
 	for _, pair := range environment(s) {
 		name, value, _ := strings.Cut(pair, "=")
