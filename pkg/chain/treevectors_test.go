@@ -71,6 +71,7 @@ type refusal struct {
 	Reason     string   `json:"reason"`
 	Checkpoint string   `json:"checkpoint,omitempty"`
 	Proof      string   `json:"proof,omitempty"`
+	Pruned     string   `json:"pruned,omitempty"`
 }
 
 // golden makes a file of vectors what the test has made, with -update; without, it fails where they differ.
