@@ -16,9 +16,9 @@ import (
 // logPrefix is the path below which each log is served (C2SP tlog-tiles).
 const logPrefix = "/log/"
 
-// Handler serves the logs: /log/<topic>/<partition>/checkpoint, …/witnessed (the newest that witnesses have signed), …/tile/<level>/<index>[.p/<width>] and
-// …/tile/entries/<index>[.p/<width>]. Nothing behind the latest checkpoint is served. What a client reads it checks itself: the handler hands out what the store
-// has.
+// Handler serves the logs: /log/<topic>/<partition>/checkpoint, …/witnessed (the newest that witnesses have signed), …/pruned (the record of what was dropped),
+// …/tile/<level>/<index>[.p/<width>] and …/tile/entries/<index>[.p/<width>]. Nothing behind the latest checkpoint is served. What a client reads it checks itself:
+// the handler hands out what the store has.
 func (e *Exporter) Handler() http.Handler {
 	mux := http.NewServeMux()
 	s := &logServer{exporter: e, tiles: newTileCache(e.deps.Store.TileHashes), sizes: map[string]uint64{}}
@@ -59,8 +59,7 @@ func (s *logServer) serve(w http.ResponseWriter, r *http.Request) {
 	case "witnessed":
 		s.serveWitnessed(w, r, log)
 		return
-	}
-	if what == chain.PrunedPath {
+	case chain.PrunedPath:
 		s.servePruned(w, r, log)
 		return
 	}
@@ -101,10 +100,10 @@ func (s *logServer) serveWitnessed(w http.ResponseWriter, r *http.Request, log s
 	writeNote(w, newest)
 }
 
-// writeNote answers with a checkpoint.
+// writeNote answers with a checkpoint, or a prune record.
 func writeNote(w http.ResponseWriter, note []byte) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	// It moves every second: a checkpoint from a cache would hide that.
+	// A checkpoint moves every second: one from a cache would hide that.
 	w.Header().Set("Cache-Control", "no-cache")
 	write(w, note)
 }
@@ -120,9 +119,7 @@ func (s *logServer) servePruned(w http.ResponseWriter, r *http.Request, log stri
 		problem(w, http.StatusNotFound, "nothing was pruned of this log")
 		return
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-cache")
-	write(w, []byte(pruned.Note))
+	writeNote(w, []byte(pruned.Note))
 }
 
 func (s *logServer) serveTile(w http.ResponseWriter, r *http.Request, log string, place chain.TilePlace, entries bool) {
