@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -131,5 +132,80 @@ func TestRolledBackClickHouse(t *testing.T) {
 	}
 	if r := u.Run(t, "", "verify"); r.Code != 1 || !strings.Contains(r.Stdout, "truncated or rolled back") {
 		t.Errorf("verify: exit code %d\n%s", r.Code, r.Stdout)
+	}
+}
+
+// TestRestoredVault restores the vault alone. Nothing in it contradicts ClickHouse, but checkpoints were published that it has forgotten: no log that they are of
+// is signed for again, until it is reopened.
+func TestRestoredVault(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	vaultFile := filepath.Join(dir, "vault.db")
+	u := uptest.Start(t, dir)
+	l := newLoad(t, u)
+	l.sendCovered(t, u)
+	u.Stop(t)
+	older, err := os.ReadFile(vaultFile) // the vault was closed: there is no journal beside it
+	if err != nil {
+		t.Fatal(err)
+	}
+	u = uptest.Start(t, dir)
+	l = newLoad(t, u)
+	l.sendCovered(t, u)
+	published, n := l.published(t)
+	if n == 0 {
+		t.Fatal("nothing was published")
+	}
+	u.Stop(t)
+
+	for _, journal := range []string{"-wal", "-shm"} {
+		_ = os.Remove(vaultFile + journal) // they are gone already if the vault was closed
+	}
+	if err := os.WriteFile(vaultFile, older, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	u = uptest.Start(t, dir)
+	l = newLoad(t, u)
+	forgotten := func() int { return strings.Count(u.Output(), "the vault went back: its checkpoint has ") }
+	testkit.Eventually(t, time.Minute, func() bool { return forgotten() >= partitions }, "the exporter says so of each log")
+	if err := l.send(t.Context(), 200); err != nil {
+		t.Fatal(err)
+	}
+	l.awaitSealed(t, u) // ingest goes on
+	before := u.Good(t, "", "checkpoint")
+	u.Good(t, "", "verify") // nothing that is here contradicts anything else
+	if r := u.Run(t, "", "verify", "--checkpoint", published); r.Code != 1 || strings.Count(r.Stdout, "it was replaced by an older one") < partitions {
+		t.Errorf("verify with what was published: exit code %d\n%s%s", r.Code, r.Stdout, r.Stderr)
+	}
+
+	for p := range partitions {
+		u.Good(t, "", "log", "reopen", "--log", l.topic+"/"+strconv.Itoa(p), "--reason", "the vault was restored")
+	}
+	if err := l.send(t.Context(), 400); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, time.Minute, func() bool {
+		r := u.Run(t, "", "log", "list", "--json")
+		var logs []struct {
+			Log            string `json:"log"`
+			Size           uint64 `json:"size"`
+			CheckpointSize uint64 `json:"checkpoint_size"`
+		}
+		if r.Code != 0 || json.Unmarshal([]byte(r.Stdout), &logs) != nil {
+			return false
+		}
+		covered := 0
+		for _, log := range logs {
+			if strings.HasPrefix(log.Log, l.topic+"/") && strings.HasSuffix(log.Log, ".1") && log.Size > 1 && log.CheckpointSize == log.Size {
+				covered++
+			}
+		}
+		return covered == partitions
+	}, "the successors are below checkpoints")
+	u.Good(t, "", "verify", "--deep")
+	for p := range partitions { // the old logs stay as they were
+		log := l.topic + "/" + strconv.Itoa(p)
+		if signed := u.Good(t, "", "checkpoint", "--log", log); !strings.Contains(before, signed) {
+			t.Errorf("signed on top of the restored checkpoint of %s:\n%s", log, signed)
+		}
 	}
 }

@@ -48,9 +48,10 @@ const (
 	fine         outcome = ""
 	lost         outcome = "lost"
 	done         outcome = "done, reported as failed"
-	late         outcome = "reported as failed, done later" // writes only
-	half         outcome = "ends in the middle"             // scans only
-	gap          outcome = "an entry is not shown"          // scans only
+	late         outcome = "reported as failed, done later" // writes only, as the next
+	last         outcome = "reported as failed, done at the end"
+	half         outcome = "ends in the middle"    // scans only
+	gap          outcome = "an entry is not shown" // scans only
 	killedBefore outcome = "killed before"
 	killedAfter  outcome = "killed after"
 )
@@ -69,6 +70,7 @@ type weather struct {
 	faults  int
 	pending []pendingCall
 	seen    map[string]chain.Checkpoint // by text
+	floor   map[string]uint64           // by log: no smaller checkpoint may be seen any more
 }
 
 // pendingCall takes effect after so many more calls.
@@ -77,11 +79,15 @@ type pendingCall struct {
 	do    func()
 }
 
-// lateBy is how many calls a late one waits: the follower that was told of a failure has read the checkpoint again by then.
-const lateBy = 2
+const (
+	// lateBy is how many calls a late one waits: the follower that was told of a failure has read the checkpoint again by then.
+	lateBy = 2
+	// lastBy is more calls than any test makes.
+	lastBy = 1 << 30
+)
 
 func newWeather(r *rig) *weather {
-	w := &weather{rig: r, choose: func(step, string) outcome { return fine }, seen: map[string]chain.Checkpoint{}}
+	w := &weather{rig: r, choose: func(step, string) outcome { return fine }, seen: map[string]chain.Checkpoint{}, floor: map[string]uint64{}}
 	r.prepare = func(p *process) {
 		f := &faulty{weather: w, process: p, ledger: p.ledger, table: p.table, outbox: p.outbox}
 		p.ledger, p.table, p.outbox = faultyLedger{f}, faultyTable{f}, faultyOutbox{f}
@@ -181,10 +187,14 @@ func meet[T any](ctx context.Context, f *faulty, s step, log string, do func(ctx
 		if _, err := do(ctx); err != nil {
 			return none, err
 		}
-	case late:
+	case late, last:
+		by := lateBy
+		if o == last {
+			by = lastBy
+		}
 		free := context.WithoutCancel(ctx)
 		f.weather.mu.Lock()
-		f.weather.pending = append(f.weather.pending, pendingCall{lateBy, func() { _, _ = do(free) }}) // nobody hears what came of it
+		f.weather.pending = append(f.weather.pending, pendingCall{by, func() { _, _ = do(free) }}) // nobody hears what came of it
 		f.weather.mu.Unlock()
 	case killedBefore:
 		f.die()
@@ -248,13 +258,24 @@ func (f faultyLedger) ReplaceNote(ctx context.Context, c vault.Checkpoint, note 
 	return err
 }
 
-// ask looks at the log's checkpoint over HTTP, as anybody can at any time.
+// ask looks at the log's checkpoint over HTTP, as anybody can at any time. It never goes back.
 func (f faultyLedger) ask(log string) {
+	f.weather.mu.Lock()
+	floor := f.weather.floor[log]
+	f.weather.mu.Unlock()
 	w := httptest.NewRecorder()
 	f.process.Handler().ServeHTTP(w, httptest.NewRequestWithContext(context.Background(), http.MethodGet, logPrefix+log+"/checkpoint", nil))
-	if w.Code == http.StatusOK {
-		f.weather.sees(w.Body.Bytes())
+	if w.Code != http.StatusOK {
+		return
 	}
+	f.weather.sees(w.Body.Bytes())
+	point, err := chain.ReadCheckpoint(w.Body.Bytes())
+	if err != nil || point.Size < floor {
+		f.weather.rig.t.Errorf("the checkpoint of %s went back from %d entries to %d (%v)", log, floor, point.Size, err)
+	}
+	f.weather.mu.Lock()
+	defer f.weather.mu.Unlock()
+	f.weather.floor[log] = max(f.weather.floor[log], point.Size)
 }
 
 type faultyTable struct{ *faulty }
@@ -284,7 +305,7 @@ func (f faultyTable) ScanLinks(ctx context.Context, log string, from uint64, fn 
 	}
 	o := f.weather.next(scanEntries, log)
 	switch o {
-	case lost, late:
+	case lost, late, last:
 		return errInjected
 	case killedBefore:
 		f.die()
@@ -436,7 +457,7 @@ func noAlarm(t *testing.T, l *testLog, processes ...*process) {
 func TestFaults(t *testing.T) {
 	broker := anyBroker(t)
 	reads := []outcome{lost, killedBefore}
-	writes := []outcome{lost, done, late, killedBefore, killedAfter}
+	writes := []outcome{lost, done, late, last, killedBefore, killedAfter}
 	for _, row := range []struct {
 		step     step
 		outcomes []outcome
@@ -580,7 +601,7 @@ func TestFaultsAtRandom(t *testing.T) {
 	}
 	r.store = proxied
 
-	outcomes := []outcome{lost, done, late, half, killedBefore, killedAfter}
+	outcomes := []outcome{lost, done, late, last, half, killedBefore, killedAfter}
 	w.set(func(s step, _ string) outcome { // one at a time, under w.mu
 		if dice.IntN(12) > 0 {
 			return fine
