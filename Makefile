@@ -62,9 +62,10 @@ $(LINT):
 	@GOBIN=$(CACHE)/tools GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_LINT_VERSION)
 	@mv $(CACHE)/tools/golangci-lint $@
 
+# BENCHFLAGS chooses parts and sizes, for example BENCHFLAGS='-parts folder,stored -folder 1000000 -stored 1000000'.
 .PHONY: bench
-bench: build engine ## run the benchmarks and print one table
-	@$(GO) run ./internal/bench
+bench: build engine ## run the benchmarks and print one table (BENCHFLAGS: parts and sizes)
+	@$(GO) run ./internal/bench $(BENCHFLAGS)
 
 # Making interesting inputs small would take most of the time where goroutines make what is covered differ from run to run.
 .PHONY: fuzz
