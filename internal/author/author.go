@@ -82,3 +82,9 @@ func (a *Author) Message(record []byte) kafkaio.Message {
 		},
 	}
 }
+
+// SignReceipt signs a receipt in this author's name.
+func (a *Author) SignReceipt(r *gdpr.Receipt) error {
+	r.Author = a.name
+	return gdpr.SignReceipt(a.key, r)
+}

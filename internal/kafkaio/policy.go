@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/segmentio/kafka-go"
 )
@@ -73,4 +76,25 @@ func (c *Client) topicSetting(ctx context.Context, topic, name string) (string, 
 		}
 	}
 	return "", nil
+}
+
+// Retention returns how long a topic keeps its records after they came; 0: for ever. ErrNotTold if that cannot be found out. Kafka removes whole segments, so
+// records stay up to a segment's time longer.
+func (c *Client) Retention(ctx context.Context, topic string) (time.Duration, error) {
+	var value string
+	err := c.retry(ctx, func(ctx context.Context) (err error) {
+		value, err = c.topicSetting(ctx, topic, "retention.ms")
+		return err
+	})
+	if err != nil && !final(err) {
+		return 0, fmt.Errorf("read retention.ms of %s: %w", topic, err)
+	}
+	millis, parseErr := strconv.ParseInt(value, 10, 64)
+	if err != nil || parseErr != nil {
+		return 0, fmt.Errorf("%w: read retention.ms of %s: %w", ErrNotTold, topic, errors.Join(err, parseErr))
+	}
+	if millis < 0 || millis > math.MaxInt64/int64(time.Millisecond) {
+		return 0, nil
+	}
+	return time.Duration(millis) * time.Millisecond, nil
 }

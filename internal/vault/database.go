@@ -44,6 +44,8 @@ type dialect interface {
 	migrations() (goose.Dialect, fs.FS, error)
 	// erase makes sure that deleted rows are in no file of the database any more, as far as that can be done.
 	erase(ctx context.Context) error
+	// keepsDeleted says whether that is not all of it.
+	keepsDeleted() bool
 	// unavailable says whether a call that failed with err may succeed later, and conflict whether a transaction may at once.
 	unavailable(err error) bool
 	conflict(err error) bool

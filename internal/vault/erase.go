@@ -93,3 +93,7 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 	_, err = v.noteChange(ctx, tx, &e.Subject)
 	return done, true, err
 }
+
+// KeepsDeleted says whether the database keeps what was deleted for a while: PostgreSQL has dead rows and a journal, which open as long as the generation of
+// the key-encryption key is there that they were wrapped under.
+func (v *Vault) KeepsDeleted() bool { return v.db.keepsDeleted() }

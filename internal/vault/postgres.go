@@ -166,6 +166,8 @@ func (*postgresDialect) migrations() (goose.Dialect, fs.FS, error) {
 // that they were wrapped under is.
 func (*postgresDialect) erase(context.Context) error { return nil }
 
+func (*postgresDialect) keepsDeleted() bool { return true }
+
 func (*postgresDialect) unavailable(err error) bool {
 	var failure *pgconn.PgError
 	if errors.As(err, &failure) {

@@ -197,6 +197,8 @@ func (s *sqliteDialect) erase(ctx context.Context) error {
 	return nil
 }
 
+func (*sqliteDialect) keepsDeleted() bool { return false }
+
 func (*sqliteDialect) unavailable(err error) bool {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PROTOCOL,

@@ -16,6 +16,7 @@ const (
 	purposeSubjectKeys = "subject keys"
 	purposeIdentity    = "identity"
 	purposeDayKeys     = "day keys"
+	purposeRequest     = "request"
 )
 
 // wrapLabel parts our derivations from any other use of the same key.

@@ -1,0 +1,226 @@
+// Package privacy carries out what people ask about their data. Requests stand in the vault, survive crashes there, and are worked at by whichever exporter
+// takes them; each step of one is an entry in the log, which names the request and the pseudonym and never the person.
+package privacy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/agentaudit/agentaudit/internal/author"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/internal/systemlog"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/events"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// Config is what a Worker is told. DefaultConfig has the defaults.
+type Config struct {
+	// EventsTopic is where records of people may still lie unread.
+	EventsTopic string
+	// SystemTopic is where steps are said.
+	SystemTopic string
+	// Lease is how long caches may use a subject after it was destroyed: a receipt waits that long.
+	Lease time.Duration
+	// SpoolMaxAge is how long producers may keep events before they send them.
+	SpoolMaxAge time.Duration
+	// RejectedKeepDays is how long records that could not be accepted can be read.
+	RejectedKeepDays int
+	// BackupsDie is how long after its making a backup of the vault still opens: the time in which generations of keys are replaced.
+	BackupsDie time.Duration
+}
+
+// DefaultConfig has the defaults of the components that it speaks of.
+func DefaultConfig() Config {
+	return Config{
+		EventsTopic: "agent.events", SystemTopic: "audit.system", Lease: time.Second, SpoolMaxAge: 7 * 24 * time.Hour, RejectedKeepDays: 30,
+		BackupsDie: 30 * 24 * time.Hour,
+	}
+}
+
+// Deps are the systems that a Worker works with. It closes none of them.
+type Deps struct {
+	Kafka  *kafkaio.Client
+	Store  *store.Store
+	Vault  *vault.Vault
+	Author *author.Author // registered in the vault
+	Log    *slog.Logger
+}
+
+// Worker carries out requests. It is safe for concurrent use, and several of them do each other no harm.
+type Worker struct {
+	cfg     Config
+	deps    Deps
+	speaker *systemlog.Speaker
+}
+
+// New returns a Worker.
+func New(cfg Config, deps Deps) *Worker {
+	return &Worker{cfg, deps, systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: cfg.SystemTopic})}
+}
+
+const (
+	// pollEvery is how often the vault is asked for requests.
+	pollEvery = 250 * time.Millisecond
+	// claimFor is how long a request that somebody was at work on is left alone after the last sign of life.
+	claimFor = 30 * time.Second
+	// retryAfter is how long a request waits whose step failed.
+	retryAfter = 2 * time.Second
+)
+
+// Run carries out requests until ctx ends.
+func (w *Worker) Run(ctx context.Context) error {
+	tick := time.NewTicker(pollEvery)
+	defer tick.Stop()
+	for {
+		if err := w.round(ctx); err != nil && ctx.Err() == nil {
+			w.deps.Log.Warn("requests cannot be read, trying again", "error", err)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// round works at everything that is to be done now, one request after the other.
+func (w *Worker) round(ctx context.Context) error {
+	list, err := w.deps.Vault.OpenRequests(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	for _, request := range list {
+		now := time.Now()
+		taken, err := w.deps.Vault.ClaimRequest(ctx, request.ID, now, now.Add(claimFor))
+		if err != nil {
+			return err
+		}
+		if taken {
+			w.work(ctx, request)
+		}
+	}
+	return nil
+}
+
+// work carries a request on as far as it goes. What fails is tried again.
+func (w *Worker) work(ctx context.Context, request vault.Request) {
+	stop := w.keepClaim(ctx, request.ID)
+	err := w.carryOut(ctx, &request)
+	stop()
+	if err == nil || ctx.Err() != nil {
+		return
+	}
+	var refused *refusal
+	if errors.As(err, &refused) {
+		err = w.end(ctx, &request, gdpr.StateRefused, refused.reason, "")
+	}
+	if err == nil {
+		return
+	}
+	w.deps.Log.Warn("a request is interrupted, trying again", "request", gdpr.SubjectID(request.ID), "kind", request.Kind, "error", err)
+	now := time.Now()
+	if _, err := w.deps.Vault.DeferRequest(ctx, request.ID, "interrupted, tried again: "+plain(err), now.Add(retryAfter), now); err != nil && ctx.Err() == nil {
+		w.deps.Log.Warn("a request cannot be put off", "request", gdpr.SubjectID(request.ID), "error", err)
+	}
+}
+
+// plain is what a request says of an error: which system, and no more.
+func plain(err error) string {
+	switch {
+	case errors.Is(err, vault.ErrUnavailable):
+		return "the vault does not answer"
+	case errors.Is(err, systemlog.ErrNotSealed):
+		return "its record was not sealed in time"
+	}
+	return "see the exporter's log"
+}
+
+// keepClaim extends the claim until stop is called.
+func (w *Worker) keepClaim(ctx context.Context, id [16]byte) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() { // ends with stop
+		defer close(done)
+		tick := time.NewTicker(claimFor / 3)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_, _ = w.deps.Vault.KeepRequest(ctx, id, time.Now().Add(claimFor)) // the next one may get through
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() { cancel(); <-done }
+}
+
+// refusal is the end of a request that is not carried out.
+type refusal struct{ reason string }
+
+func (r *refusal) Error() string { return r.reason }
+
+func (w *Worker) carryOut(ctx context.Context, request *vault.Request) error {
+	switch request.Kind {
+	case gdpr.RequestErasure:
+		return w.erase(ctx, request)
+	default:
+		return &refusal{"requests of this kind are not carried out yet"}
+	}
+}
+
+// end says in the log how a request has ended, and then ends it.
+func (w *Worker) end(ctx context.Context, request *vault.Request, state gdpr.RequestState, reason, result string) error {
+	if err := w.say(ctx, request, state, reason); err != nil {
+		return err
+	}
+	_, err := w.deps.Vault.EndRequest(ctx, request.ID, state, reason, result, time.Now())
+	return err
+}
+
+// typeRequest is the type of the entries that say how far a request is.
+const typeRequest = "gdpr.request"
+
+// say has a step of a request stand in the log. The same step has the same event id, however often it is said.
+func (w *Worker) say(ctx context.Context, request *vault.Request, state gdpr.RequestState, reason string) error {
+	attributes := map[string]string{"request": gdpr.SubjectID(request.ID).String(), "kind": string(request.Kind), "state": string(state)}
+	if request.Subject != (gdpr.SubjectID{}) {
+		attributes["subject"] = request.Subject.String()
+	}
+	if reason != "" {
+		attributes["reason"] = reason
+	}
+	_, err := w.speaker.Say(ctx, events.Record{
+		EventID: stepID(request.ID, string(state)), Time: time.Now(), Type: typeRequest, Action: string(request.Kind), Outcome: outcomeOf(state), Attributes: attributes,
+	})
+	return err
+}
+
+func outcomeOf(state gdpr.RequestState) events.Outcome {
+	switch state {
+	case gdpr.StateRefused:
+		return events.Denied
+	case gdpr.StateCompleted:
+		return events.Success
+	}
+	return events.Pending
+}
+
+// options are what a request says beside its kind.
+type options struct {
+	// SuppressForever: nothing of the person is ever to be kept again.
+	SuppressForever bool `json:"suppress_forever,omitempty"`
+}
+
+func optionsOf(request *vault.Request) (o options, err error) {
+	if err := json.Unmarshal([]byte(request.Options), &o); err != nil {
+		return options{}, fmt.Errorf("options of a request: %w", err)
+	}
+	return o, nil
+}

@@ -1,0 +1,63 @@
+package privacy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/events"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// Submission is a request as it comes in.
+type Submission struct {
+	Caller          string // the caller's own id, so that a repeated call is the same request; empty: a new one
+	Kind            gdpr.RequestKind
+	Who             vault.Identity
+	VerifiedBy      string // who has checked that it is the person's; empty: somebody has to, before it is carried out
+	SuppressForever bool   // of an erasure: later events of the person are nobody's too
+}
+
+// maxCallerBytes bounds a caller's id.
+const maxCallerBytes = 256
+
+// Submit stores a request, due in a month (GDPR Art. 12(3)). If the caller's id was there already, that request is returned and added is false.
+func Submit(ctx context.Context, v *vault.Vault, s Submission) (request vault.Request, added bool, err error) {
+	switch {
+	case !s.Kind.Valid():
+		return vault.Request{}, false, errors.New("a request is for an export, an erasure or a restriction")
+	case s.Who.Tenant == "" || s.Who.User == "":
+		return vault.Request{}, false, errors.New("a request names a tenant and a user")
+	case len(s.Caller) > maxCallerBytes:
+		return vault.Request{}, false, errors.New("the caller's id of a request has more than 256 bytes")
+	}
+	text, err := json.Marshal(options{SuppressForever: s.SuppressForever})
+	if err != nil {
+		return vault.Request{}, false, err
+	}
+	now := time.Now().UTC()
+	request = vault.Request{
+		ID: [16]byte(events.NewUUID(now)), Caller: s.Caller, Kind: s.Kind, State: gdpr.StateReceived, Options: string(text), VerifiedBy: s.VerifiedBy,
+		Received: now, Due: now.AddDate(0, 1, 0),
+	}
+	if s.Caller == "" {
+		request.Caller = uuid.UUID(request.ID).String()
+	}
+	if s.VerifiedBy != "" {
+		request.State = gdpr.StateVerified
+	}
+	return v.AddRequest(ctx, request, s.Who)
+}
+
+// stepID is the event id of what is said about a step of a request: the same whenever it is said.
+func stepID(request [16]byte, step string) events.UUID {
+	sum := sha256.Sum256(append(append([]byte("agentaudit/request/v1\x00"), request[:]...), step...))
+	id := uuid.UUID(sum[:16])
+	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80 // a UUID of version 8 (RFC 9562)
+	return events.UUID(id)
+}

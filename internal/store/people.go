@@ -1,0 +1,83 @@
+package store
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ClickHouse/ch-go/proto"
+
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// KeyUse is how many entries have a ciphertext that a key is needed for.
+type KeyUse struct {
+	Entries uint64
+	Shared  uint64 // other people's too
+}
+
+// CountKey counts the entries whose content needs a key. It reads one column of every row.
+func (s *Store) CountKey(ctx context.Context, key gdpr.KeyID) (KeyUse, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	defer cancel()
+	var entries, shared proto.ColUInt64
+	sql := "SELECT count() AS entries, countIf(length(content_key) > 1) AS shared FROM " + s.events + " WHERE has(content_key, {key:UUID}) FORMAT Native"
+	err := s.read(ctx, func(at *server) error {
+		entries, shared = entries[:0], shared[:0]
+		return at.readNative(ctx, sql, s.readParams().with(params{"param_key": key.String()}),
+			proto.Results{{Name: "entries", Data: &entries}, {Name: "shared", Data: &shared}}, func(int) error { return nil })
+	})
+	if err == nil && entries.Rows() != 1 {
+		err = fmt.Errorf("%d rows instead of one", entries.Rows())
+	}
+	if err != nil {
+		return KeyUse{}, fmt.Errorf("count the entries of a key: %w", err)
+	}
+	return KeyUse{entries.Row(0), shared.Row(0)}, nil
+}
+
+// Involved returns those of some subjects who stand in an event together with another one: as the person who acted, or as one whose data was touched.
+func (s *Store) Involved(ctx context.Context, with gdpr.SubjectID, some []gdpr.SubjectID) ([]gdpr.SubjectID, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	defer cancel()
+	var found proto.ColUUID
+	var ids []gdpr.SubjectID
+	sql := "SELECT DISTINCT arrayJoin(arrayIntersect(arrayPushBack(data_subjects, subject), {some:Array(UUID)})) AS id FROM " + s.events +
+		" WHERE subject = {with:UUID} OR has(data_subjects, {with:UUID}) FORMAT Native"
+	p := s.readParams().with(params{"param_with": with.String(), "param_some": paramTexts(subjectTexts(some))})
+	err := s.read(ctx, func(at *server) error {
+		ids = ids[:0]
+		return at.readNative(ctx, sql, p, proto.Results{{Name: "id", Data: &found}}, func(rows int) error {
+			for i := range rows {
+				ids = append(ids, gdpr.SubjectID(found[i]))
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("look for people in the same events: %w", err)
+	}
+	return ids, nil
+}
+
+// SystemEntries calls fn with the system entries of a type, in no order that matters. entry is valid until fn returns.
+func (s *Store) SystemEntries(ctx context.Context, topic, recordType string, fn func(entry []byte) error) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	defer cancel()
+	sql := "SELECT entry FROM " + s.events + " WHERE startsWith(log, {topic:String}) AND kind = 'system' AND type = {type:String} FORMAT Native"
+	p := s.readParams().with(params{"param_topic": paramText(topic + "/"), "param_type": paramText(recordType)})
+	err := s.read(ctx, func(at *server) error {
+		var entry bytesColumn
+		return at.readNative(ctx, sql, p, proto.Results{{Name: "entry", Data: &entry}}, func(rows int) error {
+			for i := range rows {
+				if err := fn(entry.row(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("read system entries: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,266 @@
+package vault
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// Request is what a person asks about their data.
+type Request struct {
+	ID         [16]byte
+	Caller     string // the caller's own id; the same request comes once
+	Kind       gdpr.RequestKind
+	State      gdpr.RequestState
+	Subject    gdpr.SubjectID // zero: not known, or nobody
+	Options    string         // JSON
+	VerifiedBy string         // who has checked that the request is the person's; empty: nobody yet
+	Reason     string         // why it was refused, cancelled or waits; names nobody
+	Result     string         // JSON; empty: there is none yet
+	Received   time.Time
+	Due        time.Time
+	Changed    time.Time
+	Resume     time.Time // when it waits: until then; zero: it does not
+
+	wrapped  int
+	identity []byte
+}
+
+const (
+	requestColumns = `SELECT id, caller, kind, state, wrapped, identity, subject, options, verified_by, reason, result,
+		received_micros, due_micros, changed_micros, resume_micros FROM requests`
+	insertRequest = `INSERT INTO requests (id, caller, kind, state, wrapped, identity, options, verified_by, received_micros, due_micros, changed_micros)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (caller) DO NOTHING`
+	// claimRequest takes what can be worked at: it was verified, or somebody has left it, or it has waited long enough.
+	claimRequest = `UPDATE requests SET claimed_micros = ?, state = ?, changed_micros = ? WHERE id = ? AND claimed_micros < ?
+		AND (state = ? OR state = ? OR state = ? AND resume_micros <= ?)`
+	extendClaim   = `UPDATE requests SET claimed_micros = ? WHERE id = ? AND state = ?`
+	verifyRequest = `UPDATE requests SET state = ?, verified_by = ?, changed_micros = ? WHERE id = ? AND state = ?`
+	cancelRequest = `UPDATE requests SET state = ?, reason = ?, identity = NULL, changed_micros = ? WHERE id = ? AND state IN (?, ?, ?)`
+	noteSubject   = `UPDATE requests SET subject = ? WHERE id = ?`
+	waitRequest   = `UPDATE requests SET state = ?, reason = ?, resume_micros = ?, claimed_micros = 0, changed_micros = ? WHERE id = ? AND state = ?`
+	endRequest    = `UPDATE requests SET state = ?, reason = ?, result = ?, identity = NULL, claimed_micros = 0, changed_micros = ? WHERE id = ? AND state = ?`
+	extendDue     = `UPDATE requests SET due_micros = ?, changed_micros = ? WHERE id = ? AND due_micros = ? AND identity IS NOT NULL`
+	oldRequests   = requestColumns + ` WHERE identity IS NOT NULL AND wrapped < ?`
+	rewrapRequest = `UPDATE requests SET wrapped = ?, identity = ? WHERE id = ? AND wrapped = ? AND identity IS NOT NULL`
+)
+
+func scanRequest(rows *sql.Rows, r *Request) error {
+	var subject []byte
+	err := rows.Scan(fixed(r.ID[:]), &r.Caller, &r.Kind, &r.State, &r.wrapped, &r.identity, &subject, &r.Options, &r.VerifiedBy, &r.Reason, &r.Result,
+		microTime{&r.Received}, microTime{&r.Due}, microTime{&r.Changed}, microTime{&r.Resume})
+	if err != nil {
+		return err
+	}
+	if r.Resume.UnixMicro() == 0 {
+		r.Resume = time.Time{}
+	}
+	if subject == nil {
+		return nil
+	}
+	return fixed(r.Subject[:]).Scan(subject)
+}
+
+// AddRequest stores a request about a person. If one with the caller's id is there already, added is false, and that one is returned, whatever it says.
+func (v *Vault) AddRequest(ctx context.Context, r Request, who Identity) (stored Request, added bool, err error) {
+	if err := who.check(); err != nil {
+		return Request{}, false, err
+	}
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	generation := int(v.generation.Load())
+	w, err := v.keys.wrappers().of(ctx, generation)
+	if err != nil {
+		return Request{}, false, v.failed("store a request", err)
+	}
+	plain := who.encode()
+	defer clear(plain)
+	identity := w.wrap(purposeRequest, r.ID[:], plain)
+	var inserted int64
+	err = v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		if err := v.holdGeneration(ctx, tx, generation); err != nil {
+			return err
+		}
+		result, err := tx.ExecContext(ctx, v.db.query(insertRequest), r.ID[:], r.Caller, r.Kind, r.State, generation, identity, r.Options, r.VerifiedBy,
+			r.Received.UnixMicro(), r.Due.UnixMicro(), r.Received.UnixMicro())
+		if err != nil {
+			return err
+		}
+		inserted, err = result.RowsAffected()
+		return err
+	})
+	if errors.Is(err, errOtherGeneration) {
+		return v.AddRequest(ctx, r, who) // with the generation that the vault uses now
+	}
+	if err != nil {
+		return Request{}, false, v.failed("store a request", err)
+	}
+	list, err := v.requests(ctx, requestColumns+` WHERE caller = ?`, r.Caller)
+	if err != nil {
+		return Request{}, false, err
+	}
+	if len(list) != 1 {
+		return Request{}, false, fmt.Errorf("store a request: it is gone again")
+	}
+	return list[0], inserted == 1, nil
+}
+
+// Request returns a request, and false if there is none.
+func (v *Vault) Request(ctx context.Context, id [16]byte) (Request, bool, error) {
+	list, err := v.requests(ctx, requestColumns+` WHERE id = ?`, id[:])
+	if err != nil || len(list) == 0 {
+		return Request{}, false, err
+	}
+	return list[0], true, nil
+}
+
+// Requests returns all requests, by the time at which they came.
+func (v *Vault) Requests(ctx context.Context) ([]Request, error) {
+	return v.requests(ctx, requestColumns+` ORDER BY received_micros, id`)
+}
+
+// OpenRequests returns those that somebody has to work at now: verified, in progress, or waiting until a time that has come.
+func (v *Vault) OpenRequests(ctx context.Context, now time.Time) ([]Request, error) {
+	return v.requests(ctx, requestColumns+` WHERE claimed_micros < ? AND (state = ? OR state = ? OR state = ? AND resume_micros <= ?) ORDER BY received_micros, id`,
+		now.UnixMicro(), gdpr.StateVerified, gdpr.StateInProgress, gdpr.StateWaiting, now.UnixMicro())
+}
+
+func (v *Vault) requests(ctx context.Context, query string, args ...any) ([]Request, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	list, err := collect(ctx, v.db.read, scanRequest, v.db.query(query), args...)
+	if err != nil {
+		return nil, v.failed("read requests", err)
+	}
+	return list, nil
+}
+
+// RequestIdentity returns of whom a request is, and false once it has ended.
+func (v *Vault) RequestIdentity(ctx context.Context, r Request) (Identity, bool, error) {
+	if r.identity == nil {
+		return Identity{}, false, nil
+	}
+	w, err := v.keys.wrappers().of(ctx, r.wrapped)
+	if err != nil {
+		return Identity{}, false, v.failed("read of whom a request is", err)
+	}
+	plain, err := w.unwrap(purposeRequest, r.ID[:], r.identity)
+	if err != nil {
+		return Identity{}, false, v.failed("read of whom a request is", err)
+	}
+	defer clear(plain)
+	who, err := decodeIdentity(plain)
+	return who, err == nil, err
+}
+
+// ClaimRequest takes a request to work at it until a time, and returns false if somebody else has it, or there is nothing to do.
+func (v *Vault) ClaimRequest(ctx context.Context, id [16]byte, now, until time.Time) (bool, error) {
+	n := now.UnixMicro()
+	return v.changeRequest(ctx, "claim a request", claimRequest, until.UnixMicro(), gdpr.StateInProgress, n, id[:], n,
+		gdpr.StateVerified, gdpr.StateInProgress, gdpr.StateWaiting, n)
+}
+
+// KeepRequest extends a claim.
+func (v *Vault) KeepRequest(ctx context.Context, id [16]byte, until time.Time) (bool, error) {
+	return v.changeRequest(ctx, "keep a request", extendClaim, until.UnixMicro(), id[:], gdpr.StateInProgress)
+}
+
+// VerifyRequest notes who has checked that a request is the person's. Only then is it carried out.
+func (v *Vault) VerifyRequest(ctx context.Context, id [16]byte, by string, now time.Time) (bool, error) {
+	if by == "" {
+		return false, errors.New("verify a request: by whom?")
+	}
+	return v.changeRequest(ctx, "verify a request", verifyRequest, gdpr.StateVerified, by, now.UnixMicro(), id[:], gdpr.StateReceived)
+}
+
+// CancelRequest ends a request that nobody is at work on yet.
+func (v *Vault) CancelRequest(ctx context.Context, id [16]byte, reason string, now time.Time) (bool, error) {
+	done, err := v.changeRequest(ctx, "cancel a request", cancelRequest, gdpr.StateCancelled, reason, now.UnixMicro(), id[:],
+		gdpr.StateReceived, gdpr.StateVerified, gdpr.StateWaiting)
+	if err != nil || !done {
+		return false, err
+	}
+	return true, v.eraseFiles(ctx)
+}
+
+// NoteSubject keeps whose pseudonym a request is about.
+func (v *Vault) NoteSubject(ctx context.Context, id [16]byte, subject gdpr.SubjectID) error {
+	_, err := v.changeRequest(ctx, "note the subject of a request", noteSubject, subject[:], id[:])
+	return err
+}
+
+// DeferRequest lets a request in progress wait, with the reason.
+func (v *Vault) DeferRequest(ctx context.Context, id [16]byte, reason string, until, now time.Time) (bool, error) {
+	return v.changeRequest(ctx, "defer a request", waitRequest, gdpr.StateWaiting, reason, until.UnixMicro(), now.UnixMicro(), id[:], gdpr.StateInProgress)
+}
+
+// EndRequest ends a request in progress as completed or refused. From then on it does not say of whom it was; with SQLite no file of the vault does.
+func (v *Vault) EndRequest(ctx context.Context, id [16]byte, state gdpr.RequestState, reason, result string, now time.Time) (bool, error) {
+	done, err := v.changeRequest(ctx, "end a request", endRequest, state, reason, result, now.UnixMicro(), id[:], gdpr.StateInProgress)
+	if err != nil || !done {
+		return false, err
+	}
+	return true, v.eraseFiles(ctx)
+}
+
+// ExtendRequest moves the date at which a request is due, once: due is what it was.
+func (v *Vault) ExtendRequest(ctx context.Context, id [16]byte, due, to, now time.Time) (bool, error) {
+	return v.changeRequest(ctx, "extend a request", extendDue, to.UnixMicro(), now.UnixMicro(), id[:], due.UnixMicro())
+}
+
+func (v *Vault) changeRequest(ctx context.Context, doing, query string, args ...any) (bool, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	n, err := v.db.exec(ctx, query, args...)
+	if err != nil {
+		return false, v.failed(doing, err)
+	}
+	return n > 0, nil
+}
+
+// eraseFiles has what was deleted disappear from the database's files.
+func (v *Vault) eraseFiles(ctx context.Context) error {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	if err := v.db.erase(ctx); err != nil {
+		return v.failed("erase what was deleted from the vault's files", err)
+	}
+	return nil
+}
+
+// rewrapRequests wraps the identities of open requests under a generation.
+func (v *Vault) rewrapRequests(ctx context.Context, generation int) error {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	ws := v.keys.wrappers()
+	w, err := ws.of(ctx, generation)
+	if err != nil {
+		return err
+	}
+	rows, err := collect(ctx, v.db.read, scanRequest, v.db.query(oldRequests), generation)
+	if err != nil {
+		return err
+	}
+	return v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		for i := range rows {
+			old, err := ws.of(ctx, rows[i].wrapped)
+			if err != nil {
+				return err
+			}
+			plain, err := old.unwrap(purposeRequest, rows[i].ID[:], rows[i].identity)
+			if err != nil {
+				return fmt.Errorf("request %s: %w", gdpr.SubjectID(rows[i].ID), err)
+			}
+			identity := w.wrap(purposeRequest, rows[i].ID[:], plain)
+			clear(plain)
+			if _, err := tx.ExecContext(ctx, v.db.query(rewrapRequest), generation, identity, rows[i].ID[:], rows[i].wrapped); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
