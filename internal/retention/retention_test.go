@@ -64,7 +64,7 @@ func (r *rig) everywhere(behind uint64, pinned ...[]byte) {
 	if report.Root != point.Root.String() || report.Pruned == nil || report.Pruned.Behind != behind {
 		r.t.Errorf("verify: %+v", report)
 	}
-	served := httptest.NewServer(r.exporter.Handler())
+	served := httptest.NewServer(r.Exporter.Handler())
 	defer served.Close()
 	server, err := offline.NewServer(served.URL + "/log/")
 	if err != nil {
@@ -124,7 +124,7 @@ func TestPrunedLogVerifies(t *testing.T) {
 			r.everywhere(behind, []byte(january.Note), []byte(before.Note))
 			r.stop()
 			r.log.Add(300)
-			r.startExporter()
+			r.stop = r.StartExporter()
 			r.everywhere(behind, []byte(january.Note), []byte(before.Note))
 			if again, err := r.Plan(t.Context(), chain.PrunedEntries, 202603); err != nil || len(again) != 0 {
 				t.Errorf("it is to go once more: %+v, %v", again, err)
@@ -144,9 +144,9 @@ func TestPrunedLogVerifies(t *testing.T) {
 func (r *rig) awaitRecheck() {
 	r.t.Helper()
 	r.stop()
-	r.startExporter()
+	r.stop = r.StartExporter()
 	testkit.Eventually(r.t, soon, func() bool {
-		families, err := r.metrics.Gather()
+		families, err := r.Metrics.Gather()
 		if err != nil {
 			return false
 		}
@@ -159,7 +159,7 @@ func (r *rig) awaitRecheck() {
 		}
 		return false
 	}, "the exporter has read the log again")
-	if text := r.alarms.String(); text != "" {
+	if text := r.Alarms.String(); text != "" {
 		r.t.Errorf("the exporter says: %s", text)
 	}
 }
@@ -202,18 +202,18 @@ func TestAttacksOnAPrunedLog(t *testing.T) {
 		r.wantGood()
 	}
 	// The tables' own copies repair.
-	r.exec("CREATE TABLE " + r.server.Database + ".events_kept ENGINE = Memory AS SELECT * FROM {events}")
-	r.exec("CREATE TABLE " + r.server.Database + ".tiles_kept ENGINE = Memory AS SELECT DISTINCT * FROM {tiles}")
+	r.exec("CREATE TABLE " + r.Server.Database + ".events_kept ENGINE = Memory AS SELECT * FROM {events}")
+	r.exec("CREATE TABLE " + r.Server.Database + ".tiles_kept ENGINE = Memory AS SELECT DISTINCT * FROM {tiles}")
 	back := func(where string) string {
-		return "INSERT INTO {events} SELECT * FROM " + r.server.Database + ".events_kept WHERE log = {log} AND " + where
+		return "INSERT INTO {events} SELECT * FROM " + r.Server.Database + ".events_kept WHERE log = {log} AND " + where
 	}
 	f("a kept entry before the cut", 255, "seq 255 expected", "ALTER TABLE {events} DELETE WHERE log = {log} AND seq = 255", back("seq = 255"))
 	f("the first entry behind the cut", 2560, "seq 2560 expected", "ALTER TABLE {events} DELETE WHERE log = {log} AND seq = 2560", back("seq = 2560"))
 	f("a bundle more than the record says", 2560, "seq 2560 expected", "ALTER TABLE {events} DELETE WHERE log = {log} AND seq >= 2560 AND seq < 2816", back("seq >= 2560 AND seq < 2816"))
-	f("a tile of what is gone, and another beside it", 512, "", "INSERT INTO {tiles} SELECT log, level, tile, reverse(hashes), root FROM "+r.server.Database+".tiles_kept WHERE log = {log} AND level = 0 AND tile = 2",
-		"ALTER TABLE {tiles} DELETE WHERE log = {log} AND level = 0 AND tile = 2 AND hashes NOT IN (SELECT hashes FROM "+r.server.Database+".tiles_kept)")
+	f("a tile of what is gone, and another beside it", 512, "", "INSERT INTO {tiles} SELECT log, level, tile, reverse(hashes), root FROM "+r.Server.Database+".tiles_kept WHERE log = {log} AND level = 0 AND tile = 2",
+		"ALTER TABLE {tiles} DELETE WHERE log = {log} AND level = 0 AND tile = 2 AND hashes NOT IN (SELECT hashes FROM "+r.Server.Database+".tiles_kept)")
 	f("a missing tile of what is gone", 768, "pruned", "ALTER TABLE {tiles} DELETE WHERE log = {log} AND level = 0 AND tile = 3",
-		"INSERT INTO {tiles} SELECT * FROM "+r.server.Database+".tiles_kept WHERE log = {log} AND level = 0 AND tile = 3")
+		"INSERT INTO {tiles} SELECT * FROM "+r.Server.Database+".tiles_kept WHERE log = {log} AND level = 0 AND tile = 3")
 }
 
 // Whoever has the vault and ClickHouse, but no key, can neither hide what he deletes nor have us delete it.
@@ -257,7 +257,7 @@ func TestForgedPruneRecord(t *testing.T) {
 	if bad := r.verify().FirstBad; bad == nil || !strings.Contains(bad.Reason, "prune record") {
 		t.Errorf("verify: %+v", bad)
 	}
-	testkit.Eventually(t, soon, func() bool { return strings.Contains(r.alarms.String(), "prune record") }, "the exporter finds it")
+	testkit.Eventually(t, soon, func() bool { return strings.Contains(r.Alarms.String(), "prune record") }, "the exporter finds it")
 }
 
 // A log that is not what was vouched for is not pruned: the record would hide it.
@@ -280,7 +280,7 @@ func TestInterruptedPruneGoesOn(t *testing.T) {
 	r := newRig(t)
 	r.threeEpochs(500)
 	cut := r.cut(chain.PrunedEntries, 202603)
-	r.exec("CREATE TABLE " + r.server.Database + ".backup ENGINE = Memory AS SELECT * FROM {events}")
+	r.exec("CREATE TABLE " + r.Server.Database + ".backup ENGINE = Memory AS SELECT * FROM {events}")
 	r.stop() // so that nothing that is sealed is signed
 	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 	defer cancel()
@@ -291,7 +291,7 @@ func TestInterruptedPruneGoesOn(t *testing.T) {
 		t.Fatalf("%d rows of %d are left before the record was signed", n, r.log.Head().Size)
 	}
 	r.wantGood() // what was recorded may go at any time
-	r.startExporter()
+	r.stop = r.StartExporter()
 	if err := r.Resume(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestInterruptedPruneGoesOn(t *testing.T) {
 		t.Error(err)
 	}
 	// A backup of ClickHouse brings back what was dropped.
-	r.exec("INSERT INTO {events} SELECT * FROM " + r.server.Database + ".backup WHERE log = {log} AND seq >= 256 AND seq < 2560")
+	r.exec("INSERT INTO {events} SELECT * FROM " + r.Server.Database + ".backup WHERE log = {log} AND seq >= 256 AND seq < 2560")
 	r.everywhere(2560)
 	if err := r.Resume(t.Context()); err != nil {
 		t.Error(err)
@@ -320,7 +320,7 @@ func TestInterruptedPruneGoesOn(t *testing.T) {
 func TestPolicy(t *testing.T) {
 	r := newRig(t)
 	r.threeEpochs(500)
-	stop := r.run(func(ctx context.Context) error { return r.Run(ctx, Policy{EntriesMonths: 1, Every: time.Hour}) })
+	stop := r.Deployment.Run(func(ctx context.Context) error { return r.Pruner.Run(ctx, Policy{EntriesMonths: 1, Every: time.Hour}) })
 	defer stop()
 	testkit.Eventually(t, soon, func() bool { return r.count("seq >= 256 AND seq < 2560") == 0 }, "January and February are gone")
 	r.everywhere(2560)

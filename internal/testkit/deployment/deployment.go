@@ -1,0 +1,164 @@
+// Package deployment runs a small deployment in a test's own process: embedded Kafka, ClickHouse, a vault, an ingest and an exporter, with tables, topics and
+// keys of its own. Its name is "test".
+package deployment
+
+import (
+	"context"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/agentaudit/agentaudit/internal/author"
+	"github.com/agentaudit/agentaudit/internal/exporter"
+	"github.com/agentaudit/agentaudit/internal/ingest"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
+	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/internal/vault"
+)
+
+// Name is the deployment's name.
+const Name = "test"
+
+// Deployment is what New has made. It is closed at the end of the test.
+type Deployment struct {
+	Server  testkit.ClickHouseServer
+	Store   *store.Store
+	Vault   *vault.Vault
+	Kafka   *kafkaio.Client
+	Author  *author.Author // "exporter"
+	Log     *slog.Logger
+	KeyDir  string // of the keys that sign checkpoints
+	Ingest  ingest.Config
+	Exports exporter.Config
+
+	Exporter *exporter.Exporter   // the one that was started last
+	Metrics  *prometheus.Registry // its
+	Alarms   *Alarms              // its
+
+	t testing.TB
+}
+
+// New makes a deployment. Nothing runs yet.
+func New(t testing.TB) *Deployment {
+	t.Helper()
+	d := &Deployment{t: t, Server: testkit.ClickHouse(t), KeyDir: filepath.Join(t.TempDir(), "keys"), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
+	cfg := store.DefaultConfig()
+	cfg.Addresses, cfg.Database, cfg.User, cfg.Password = []string{d.Server.URL}, d.Server.Database, d.Server.User, d.Server.Password
+	var err error
+	if d.Store, err = store.Open(t.Context(), cfg); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Store.Close() })
+	if err := d.Store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	keyring, err := vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + filepath.Join(t.TempDir(), "keyring")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Vault, err = vault.Open(t.Context(), vault.Config{Driver: vault.DriverSQLite, DSN: filepath.Join(t.TempDir(), "vault.db"), Deployment: Name}, keyring)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = d.Vault.Close() })
+	if _, err := logkeys.Create(d.KeyDir, Name); err != nil {
+		t.Fatal(err)
+	}
+	authorKey := filepath.Join(t.TempDir(), "author.key")
+	if err := author.CreateKey(authorKey); err != nil {
+		t.Fatal(err)
+	}
+	if d.Author, err = author.Load("exporter", authorKey); err != nil {
+		t.Fatal(err)
+	}
+	broker := testkit.EmbeddedKafka(t).Address
+	kafkaConfig := kafkaio.DefaultConfig()
+	kafkaConfig.Brokers = []string{broker}
+	if d.Kafka, err = kafkaio.New(kafkaConfig, kafkaio.Deps{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(d.Kafka.Close)
+	d.Ingest = ingest.DefaultConfig()
+	d.Ingest.EventsTopic, d.Ingest.SystemTopic, d.Ingest.Group = testkit.Topic(t, broker, 1), testkit.Topic(t, broker, 1), t.Name()
+	d.Ingest.Linger = 10 * time.Millisecond
+	d.Exports = exporter.DefaultConfig()
+	d.Exports.SystemTopic, d.Exports.CheckpointTopic = d.Ingest.SystemTopic, testkit.Topic(t, broker, 1)
+	d.Exports.PollEvery, d.Exports.RecheckEvery, d.Exports.PublicTiles = 20*time.Millisecond, time.Second, true
+	return d
+}
+
+// Keys reads the keys that sign checkpoints.
+func (d *Deployment) Keys() (*logkeys.Folder, error) { return logkeys.Load(d.KeyDir, Name) }
+
+// StartIngest runs an ingest. stop ends it and waits, and is called at the end of the test at the latest.
+func (d *Deployment) StartIngest() (stop func()) {
+	d.t.Helper()
+	cache, err := vault.NewCache(d.Vault, vault.CacheConfig{MaxSubjects: 1024})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	in, err := ingest.New(d.Ingest, ingest.Deps{
+		Kafka: d.Kafka, Store: d.Store, Vault: d.Vault, Cache: cache, Metrics: prometheus.NewRegistry(), Log: d.Log,
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return d.Run(in.Run)
+}
+
+// StartExporter runs an exporter. stop is as that of StartIngest.
+func (d *Deployment) StartExporter() (stop func()) {
+	d.t.Helper()
+	d.Alarms, d.Metrics = &Alarms{}, prometheus.NewRegistry()
+	var err error
+	d.Exporter, err = exporter.New(d.Exports, exporter.Deps{
+		Kafka: d.Kafka, Store: d.Store, Vault: d.Vault, Author: d.Author, Keys: d.Keys, Metrics: d.Metrics,
+		Log: slog.New(slog.NewTextHandler(d.Alarms, &slog.HandlerOptions{Level: slog.LevelError})),
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return d.Run(d.Exporter.Run)
+}
+
+// Run runs a process. stop is as that of StartIngest.
+func (d *Deployment) Run(process func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- process(ctx) }() // ends with ctx
+	stop = sync.OnceFunc(func() {
+		cancel()
+		if err := <-done; err != nil {
+			d.t.Errorf("process: %v", err)
+		}
+	})
+	d.t.Cleanup(stop)
+	return stop
+}
+
+// Alarms keeps what an exporter logs as errors.
+type Alarms struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+// Write implements io.Writer.
+func (a *Alarms) Write(line []byte) (int, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.text.Write(line)
+}
+
+// String returns all that was logged.
+func (a *Alarms) String() string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.text.String()
+}
