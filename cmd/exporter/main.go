@@ -43,7 +43,8 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 	if err != nil {
 		return nil, errors.Join(process.Mistake{Err: err}, closeAll()) // New asks nobody: it looks at the configuration and the keys
 	}
-	return &process.Process{Run: e.Run, Close: closeAll, Checks: e.Checks(), Handler: e.Handler()}, nil
+	requests := process.NewPrivacy(base.Config, systems, signer, base.Log)
+	return &process.Process{Run: process.Behind(requests, e.Run, requests.Run), Close: closeAll, Checks: e.Checks(), Handler: e.Handler()}, nil
 }
 
 // exporterConfig hands the exporter what is its of the configuration.

@@ -48,7 +48,9 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 	if err != nil {
 		return nil, err
 	}
-	return &process.Process{Run: ingester.Run, Close: systems.Close, Checks: ingester.Checks()}, nil
+	// Nobody who was erased is sealed again because the vault was restored.
+	guard := process.NewPrivacy(base.Config, systems, nil, base.Log)
+	return &process.Process{Run: process.Behind(guard, ingester.Run), Close: systems.Close, Checks: ingester.Checks()}, nil
 }
 
 // ingestConfig hands the ingester what is its of the configuration.

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"time"
 
+	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/reveal"
 )
 
@@ -45,6 +47,9 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 	defer systems.Close()
 	cfg, err := w.config()
 	if err != nil {
+		return err
+	}
+	if err := process.NewPrivacy(cfg, systems, nil, slog.New(slog.NewTextHandler(w.stderr, nil))).Replay(ctx); err != nil {
 		return err
 	}
 	found, err := reveal.Find(ctx, reveal.Deps{Store: systems.Store, Vault: systems.Vault}, reveal.Question{

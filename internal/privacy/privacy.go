@@ -75,6 +75,9 @@ const (
 
 // Run carries out requests until ctx ends.
 func (w *Worker) Run(ctx context.Context) error {
+	if err := w.register(ctx); err != nil {
+		return err
+	}
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
@@ -84,6 +87,20 @@ func (w *Worker) Run(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// register tells the vault the author's key, as soon as the vault answers: what an unknown author says is sealed as rejected.
+func (w *Worker) register(ctx context.Context) error {
+	for {
+		err := w.deps.Author.Register(ctx, w.deps.Vault)
+		if err == nil || errors.Is(err, vault.ErrExists) {
+			return err
+		}
+		w.deps.Log.Warn("the author's key cannot be registered, trying again", "error", err)
+		if sleepUntil(ctx, time.Now().Add(retryAfter)) != nil {
 			return nil
 		}
 	}

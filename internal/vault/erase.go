@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
@@ -14,6 +15,8 @@ type Erasure struct {
 	Subject     gdpr.SubjectID
 	Suppression Suppression
 	At          time.Time
+	// Replayed: the erasure took place before, and the vault was restored from an older backup. No hold that was ordered since forbids it.
+	Replayed bool
 }
 
 // Erased is what was destroyed.
@@ -73,7 +76,7 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 	}
 	if hold, err := v.held(ctx, tx, e.Subject, e.At); err != nil {
 		return Erased{}, false, err
-	} else if hold != nil {
+	} else if hold != nil && !e.Replayed {
 		return Erased{}, false, &HeldError{*hold}
 	}
 	rows, err := collect(ctx, tx, scanErasable, v.db.query(selectErasable), e.Subject[:])
@@ -97,3 +100,24 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 // KeepsDeleted says whether the database keeps what was deleted for a while: PostgreSQL has dead rows and a journal, which open as long as the generation of
 // the key-encryption key is there that they were wrapped under.
 func (v *Vault) KeepsDeleted() bool { return v.db.keepsDeleted() }
+
+// Exist returns those of some subjects who are there.
+func (v *Vault) Exist(ctx context.Context, ids []gdpr.SubjectID) ([]gdpr.SubjectID, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	var there []gdpr.SubjectID
+	for some := range slices.Chunk(ids, subjectsPerTransaction) {
+		set := make([][]byte, len(some))
+		for i := range some {
+			set[i] = some[i][:]
+		}
+		found, err := collect(ctx, v.db.read, scanID, v.db.query(`SELECT id FROM subjects WHERE `+v.db.in("id")), v.db.set(set))
+		if err != nil {
+			return nil, v.failed("look for subjects", err)
+		}
+		there = append(there, found...)
+	}
+	return there, nil
+}
+
+func scanID(rows *sql.Rows, id *gdpr.SubjectID) error { return rows.Scan(fixed(id[:])) }

@@ -31,6 +31,8 @@ type Deployment struct {
 	Server  testkit.ClickHouseServer
 	Store   *store.Store
 	Vault   *vault.Vault
+	Keyring *vault.Keyring
+	VaultDB string // the vault's SQLite file
 	Kafka   *kafkaio.Client
 	Author  *author.Author // "exporter"
 	Log     *slog.Logger
@@ -59,15 +61,12 @@ func New(t testing.TB) *Deployment {
 	if err := d.Store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	keyring, err := vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + filepath.Join(t.TempDir(), "keyring")})
+	d.Keyring, err = vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + filepath.Join(t.TempDir(), "keyring")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Vault, err = vault.Open(t.Context(), vault.Config{Driver: vault.DriverSQLite, DSN: filepath.Join(t.TempDir(), "vault.db"), Deployment: Name}, keyring)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Vault.Close() })
+	d.VaultDB = filepath.Join(t.TempDir(), "vault.db")
+	d.Vault = d.OpenVault(d.VaultDB)
 	if _, err := logkeys.Create(d.KeyDir, Name); err != nil {
 		t.Fatal(err)
 	}
@@ -92,6 +91,17 @@ func New(t testing.TB) *Deployment {
 	d.Exports.SystemTopic, d.Exports.CheckpointTopic = d.Ingest.SystemTopic, testkit.Topic(t, broker, 1)
 	d.Exports.PollEvery, d.Exports.RecheckEvery, d.Exports.PublicTiles = 20*time.Millisecond, time.Second, true
 	return d
+}
+
+// OpenVault opens a copy of the vault's file.
+func (d *Deployment) OpenVault(path string) *vault.Vault {
+	d.t.Helper()
+	v, err := vault.Open(d.t.Context(), vault.Config{Driver: vault.DriverSQLite, DSN: path, Deployment: Name}, d.Keyring)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = v.Close() })
+	return v
 }
 
 // Keys reads the keys that sign checkpoints.

@@ -1,0 +1,117 @@
+package privacy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"github.com/cenkalti/backoff/v5"
+	"github.com/google/uuid"
+
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// AwaitReplay runs Replay until it succeeds or ctx ends. Before that nobody may be sealed or shown.
+func (w *Worker) AwaitReplay(ctx context.Context) error {
+	wait := backoff.NewExponentialBackOff()
+	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 5*time.Second
+	for {
+		err := w.Replay(ctx)
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		w.deps.Log.Warn("erasures that stand in the log cannot be compared with the vault, trying again", "error", err)
+		if err := sleepUntil(ctx, time.Now().Add(wait.NextBackOff())); err != nil {
+			return err
+		}
+	}
+}
+
+// Replay erases again whoever stands in the log as erased and is in the vault: the vault was restored from a backup. What was not signed by one of our own
+// processes destroys nothing, whatever it says.
+func (w *Worker) Replay(ctx context.Context) error {
+	erasures, err := w.erasures(ctx)
+	if err != nil || len(erasures) == 0 {
+		return err
+	}
+	ids := make([]gdpr.SubjectID, 0, len(erasures))
+	for id := range erasures {
+		ids = append(ids, id)
+	}
+	back, err := w.deps.Vault.Exist(ctx, ids)
+	if err != nil || len(back) == 0 {
+		return err
+	}
+	w.deps.Log.Warn("the vault knows people who were erased: it was restored from a backup; they are erased again", "people", len(back))
+	for _, id := range back {
+		suppression, err := w.suppression(ctx, &vault.Request{Options: "{}"})
+		if err != nil {
+			return err
+		}
+		if _, _, err := w.deps.Vault.Erase(ctx, vault.Erasure{
+			Request: erasures[id], Subject: id, Suppression: suppression, At: time.Now(), Replayed: true,
+		}); err != nil {
+			return err
+		}
+	}
+	// Caches of other processes may still have them.
+	return sleepUntil(ctx, time.Now().Add(w.cfg.Lease))
+}
+
+// erasures reads whom the log says to be erased, by which request.
+func (w *Worker) erasures(ctx context.Context) (map[gdpr.SubjectID][16]byte, error) {
+	authors, err := w.deps.Vault.Authors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	known := make(map[string]vault.Author, len(authors))
+	for _, a := range authors {
+		known[a.Name] = a
+	}
+	found := map[gdpr.SubjectID][16]byte{}
+	var entry chain.Entry
+	err = w.deps.Store.SystemEntries(ctx, w.cfg.SystemTopic, typeErasure, func(text []byte) error {
+		if err := chain.ParseEntry(text, &entry); err != nil {
+			w.deps.Log.Warn("an entry that says that somebody was erased is none, and is not believed")
+			return nil
+		}
+		author, ok := known[entry.Author]
+		if !ok || !gdpr.VerifySystem(author.Key, entry.Event, entry.Signature) {
+			w.deps.Log.Warn("an entry says that somebody was erased, but not by one of our processes; it is not believed", "log", entry.Header.Log, "seq", entry.Header.Seq)
+			return nil
+		}
+		subject, request, err := parseErasure(entry.Event)
+		if err != nil {
+			return fmt.Errorf("%s at seq %d: %w", entry.Header.Log, entry.Header.Seq, err)
+		}
+		found[subject] = request
+		return nil
+	})
+	return found, err
+}
+
+// parseErasure reads what sayErased has written.
+func parseErasure(record []byte) (subject gdpr.SubjectID, request [16]byte, err error) {
+	var said struct {
+		Type       string `json:"type"`
+		Attributes struct {
+			Request string `json:"request"`
+			Subject string `json:"subject"`
+		} `json:"attributes"`
+	}
+	if err := json.Unmarshal(record, &said); err != nil {
+		return subject, request, fmt.Errorf("a record of an erasure is no JSON: %w", err)
+	}
+	id, err := uuid.Parse(said.Attributes.Subject)
+	if err != nil || said.Type != typeErasure {
+		return subject, request, fmt.Errorf("a record of an erasure names no subject")
+	}
+	by, err := uuid.Parse(said.Attributes.Request)
+	if err != nil {
+		return subject, request, fmt.Errorf("a record of an erasure names no request")
+	}
+	return gdpr.SubjectID(id), by, nil
+}

@@ -1,0 +1,71 @@
+package privacy
+
+import (
+	"database/sql"
+	"path/filepath"
+	"testing"
+
+	_ "modernc.org/sqlite"
+
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// An old backup of the vault knows who was erased since. The log does too, and nobody is served before they agree; but only what one of our own processes has
+// signed destroys anything.
+func TestRestoredVaultForgetsAgain(t *testing.T) {
+	r := newRig(t)
+	r.produce("mia", "")
+	r.produce("noah", "")
+	r.awaitSealed()
+	r.start()
+	if ended := r.awaitEnd(r.submit(erasureOf("somebody else"))); ended.State != gdpr.StateRefused { // the worker runs, so its author is known
+		t.Fatal(ended.State)
+	}
+	mia, _ := r.find("mia")
+	noah, _ := r.find("noah")
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	db, err := sql.Open("sqlite", r.VaultDB)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "VACUUM INTO ?", backup); err != nil {
+		t.Fatal(err)
+	}
+	if ended := r.awaitEnd(r.submit(erasureOf("mia"))); ended.State != gdpr.StateCompleted {
+		t.Fatal(ended.State, ended.Reason)
+	}
+	// Somebody who has ClickHouse says that noah was erased too.
+	if err := r.Server.Exec(t.Context(), "INSERT INTO "+r.Server.Database+".events SELECT * REPLACE (replaceOne(entry, '"+mia.ID.String()+"', '"+noah.ID.String()+
+		"') AS entry, seq + 1000 AS seq) FROM "+r.Server.Database+".events WHERE type = 'gdpr.erasure'"); err != nil {
+		t.Fatal(err)
+	}
+
+	restored := r.OpenVault(backup)
+	in := func(user string) bool {
+		t.Helper()
+		_, found, err := restored.Find(t.Context(), vault.Identity{Tenant: "acme", User: user})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if !in("mia") || !in("noah") {
+		t.Fatal("the backup lacks somebody")
+	}
+	deps := r.worker.deps
+	deps.Vault = restored
+	guard := New(r.worker.cfg, deps)
+	for range 2 { // the second time there is nothing to do
+		if err := guard.AwaitReplay(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if in("mia") {
+			t.Error("she is back")
+		}
+		if !in("noah") {
+			t.Error("a forged entry has erased him")
+		}
+	}
+}
