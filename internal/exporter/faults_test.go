@@ -520,11 +520,11 @@ func faultAt(t *testing.T, broker string, at step, o outcome) {
 		second.stop()
 		last = r.start()
 	}
-	if replaces {
-		good.add(300)
-	} else {
+	if !replaces {
 		testkit.Eventually(t, soon, func() bool { return len(last.alarms.list()) > 0 }, "the changed entry is found")
 	}
+	r.awaitCheckpoint(good)
+	good.add(300) // beyond what any late call says
 	r.awaitCheckpoint(good)
 	before := r.checkpointSize(good.head.Log)
 	w.clear()
