@@ -2,7 +2,6 @@ package retention
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/agentaudit/agentaudit/internal/walk"
@@ -22,12 +21,8 @@ func (p *Pruner) vouch(ctx context.Context, cut Cut, keys signing) ([]byte, erro
 	if !found || checkpoint.Size <= cut.Behind {
 		return nil, fmt.Errorf("the log's checkpoint covers %d entries, and %d are to go: is an exporter running?", checkpoint.Size, cut.Behind)
 	}
-	said, _, err := chain.OpenCheckpoint([]byte(checkpoint.Note), keys.known)
 	deployment := p.deps.Vault.Deployment()
-	if err == nil && said != (chain.Checkpoint{Deployment: deployment, Log: cut.Log, Size: checkpoint.Size, Root: checkpoint.Root}) {
-		err = errors.New("it says something else than what is signed")
-	}
-	if err != nil {
+	if err := checkpoint.Open(deployment, keys.known); err != nil {
 		return nil, fmt.Errorf("the vault's checkpoint is not good: %w", err)
 	}
 	w := walk.Walk{Scan: p.deps.Store.ScanLinks, Tiles: p.deps.Store.Tiles, Verifier: chain.NewVerifier(cut.Log), Tree: chain.NewTree()}
@@ -74,7 +69,7 @@ func (p *Pruner) before(ctx context.Context, log string, keys signing) (*chain.P
 	if err != nil || stored == nil {
 		return nil, err
 	}
-	pruned, err := chain.OpenPruned([]byte(stored.Note), keys.known)
+	pruned, err := stored.Open(p.deps.Vault.Deployment(), keys.known)
 	if err != nil {
 		return nil, fmt.Errorf("the record of what was pruned before: %w", err)
 	}

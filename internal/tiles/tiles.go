@@ -59,12 +59,7 @@ func Check(ctx context.Context, deps Deps, log string) (*Findings, error) {
 	if !found {
 		return nil, fmt.Errorf("%s: %w", log, ErrNoCheckpoint)
 	}
-	deployment := deps.Vault.Deployment()
-	said, _, err := chain.OpenCheckpoint([]byte(checkpoint.Note), deps.Keys)
-	if err == nil && said != (chain.Checkpoint{Deployment: deployment, Log: log, Size: checkpoint.Size, Root: checkpoint.Root}) {
-		err = errors.New("it says something else than what is signed")
-	}
-	if err != nil {
+	if err := checkpoint.Open(deps.Vault.Deployment(), deps.Keys); err != nil {
 		return nil, fault(log, checkpoint.Size-1, "the vault's checkpoint is not good: %v", err)
 	}
 	pruned, err := openPruned(ctx, deps, log)
@@ -111,10 +106,7 @@ func openPruned(ctx context.Context, deps Deps, log string) (*chain.Pruned, erro
 	if err != nil || stored == nil {
 		return nil, err
 	}
-	pruned, err := chain.OpenPruned([]byte(stored.Note), deps.Keys)
-	if err == nil && (pruned.Deployment != deps.Vault.Deployment() || pruned.Log != log || pruned.What != stored.What || pruned.Behind != stored.Behind) {
-		err = errors.New("it is signed for something else")
-	}
+	pruned, err := stored.Open(deps.Vault.Deployment(), deps.Keys)
 	if err != nil {
 		return nil, fault(log, chain.PrunedFrom, "the vault's prune record is not good: %v", err)
 	}

@@ -3,9 +3,12 @@ package vault
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
@@ -16,7 +19,7 @@ type Checkpoint struct {
 	Size uint64     // entries
 	Head chain.Hash // leaf hash of the last entry
 	Root chain.Hash // of the Merkle tree over their leaf hashes
-	Note string     // what says so, signed: see chain.OpenCheckpoint
+	Note string     // what says so, signed: see Open
 	At   time.Time  // kept in microseconds, UTC
 }
 
@@ -26,6 +29,16 @@ const (
 	updateCheckpoint  = `UPDATE checkpoints SET size = ?, head = ?, root = ?, note = ?, at_micros = ? WHERE log = ? AND size = ?`
 	updateNote        = `UPDATE checkpoints SET note = ? WHERE log = ? AND size = ? AND root = ?`
 )
+
+// Open checks what is signed: that a known key has signed (else chain.ErrNotSigned), for this deployment, what stands beside the note. The note alone counts:
+// whoever has the vault could write the rest.
+func (c *Checkpoint) Open(deployment string, known note.Verifiers) error {
+	said, _, err := chain.OpenCheckpoint([]byte(c.Note), known)
+	if err == nil && said != (chain.Checkpoint{Deployment: deployment, Log: c.Log, Size: c.Size, Root: c.Root}) {
+		err = errors.New("it says something else than what is signed")
+	}
+	return err
+}
 
 func scanCheckpoint(rows *sql.Rows, c *Checkpoint) error {
 	return rows.Scan(&c.Log, &c.Size, fixed(c.Head[:]), fixed(c.Root[:]), &c.Note, microTime{&c.At})

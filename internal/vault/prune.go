@@ -3,9 +3,12 @@ package vault
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"math"
 	"time"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
@@ -15,7 +18,7 @@ type Prune struct {
 	Log    string
 	What   string   // chain.PrunedEntries or chain.PrunedContents
 	Behind uint64   // the first entry that is not concerned
-	Note   string   // what says so, signed: see chain.OpenPruned
+	Note   string   // what says so, signed: see Open
 	Record [16]byte // event id of the system record that says it in the log
 	Reason string
 	At     time.Time // kept in microseconds, UTC
@@ -27,6 +30,18 @@ const (
 	insertPrune  = `INSERT INTO prunes (log, what, behind, note, record, reason, at_micros) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
 	finishPrune  = `UPDATE prunes SET done_micros = ? WHERE log = ? AND what = ? AND behind = ? AND done_micros = 0`
 )
+
+// Open checks what is signed, as Checkpoint.Open does, and returns it: else whoever has the vault could have anything deleted, and hide what he deletes.
+func (p *Prune) Open(deployment string, known note.Verifiers) (chain.Pruned, error) {
+	said, err := chain.OpenPruned([]byte(p.Note), known)
+	if err == nil && (said.Deployment != deployment || said.Log != p.Log || said.What != p.What || said.Behind != p.Behind) {
+		err = errors.New("it is signed for something else")
+	}
+	if err != nil {
+		return chain.Pruned{}, err
+	}
+	return said, nil
+}
 
 func scanPrune(rows *sql.Rows, p *Prune) error {
 	if err := rows.Scan(&p.Log, &p.What, &p.Behind, &p.Note, fixed(p.Record[:]), &p.Reason, microTime{&p.At}, microTime{&p.Done}); err != nil {

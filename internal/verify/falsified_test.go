@@ -85,7 +85,7 @@ func TestFalsifications(t *testing.T) {
 		}
 	})
 	t.Run("an unknown log is an error", func(t *testing.T) {
-		_, err := verify.Run(t.Context(), verify.Deps{Store: r.systems.Store, Vault: r.systems.Vault}, verify.Options{Log: "agent.events/9"})
+		_, err := verify.Run(t.Context(), verify.Deps{Store: r.systems.Store, Vault: r.systems.Vault}, verify.Options{Log: "agent.events/9", Keys: r.known(t)})
 		if err == nil || !strings.Contains(err.Error(), "agent.events/9") {
 			t.Errorf("got %v", err)
 		}
@@ -93,7 +93,7 @@ func TestFalsifications(t *testing.T) {
 	t.Run("an interrupted run is an error", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := verify.Run(ctx, verify.Deps{Store: r.systems.Store, Vault: r.systems.Vault}, verify.Options{})
+		_, err := verify.Run(ctx, verify.Deps{Store: r.systems.Store, Vault: r.systems.Vault}, verify.Options{Keys: r.known(t)})
 		if !errors.Is(err, context.Canceled) {
 			t.Errorf("got %v", err)
 		}

@@ -67,7 +67,7 @@ func TestOtherVault(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.Close()
-	report, err := verify.Run(t.Context(), verify.Deps{Store: r.systems.Store, Vault: other}, verify.Options{Log: theLog})
+	report, err := verify.Run(t.Context(), verify.Deps{Store: r.systems.Store, Vault: other}, verify.Options{Log: theLog, Keys: r.known(t)})
 	if err != nil || report.OK || !strings.Contains(report.Logs[0].FirstBad.Reason, "another deployment") {
 		t.Errorf("got %+v, %v", report, err)
 	}

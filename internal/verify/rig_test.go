@@ -14,6 +14,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/up/uptest"
@@ -101,13 +102,27 @@ func (r *rig) mend(t *testing.T) {
 	r.exec(t, "INSERT INTO audit.events SELECT * FROM audit.kept")
 }
 
+// verify checks with the deployment's own key, unless o has others.
 func (r *rig) verify(t *testing.T, o verify.Options) verify.Report {
 	t.Helper()
+	if o.Keys == nil {
+		o.Keys = r.known(t)
+	}
 	report, err := verify.Run(t.Context(), verify.Deps{Store: r.systems.Store, Vault: r.systems.Vault}, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return report
+}
+
+// known is the deployment's own key.
+func (r *rig) known(t *testing.T) note.Verifiers {
+	t.Helper()
+	known, err := logkeys.Verifiers(r.up.Endpoints(t).VerifierKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return known
 }
 
 func newKey(t *testing.T, name string) (note.Signer, note.Verifier) {

@@ -61,7 +61,7 @@ func TestSignedCheckpoints(t *testing.T) {
 	}
 	bad("another history", r.verify(t, verify.Options{Log: theLog, Keys: note.VerifierList(other, mustVerifier(t, key)), Pinned: [][]byte{signed}}),
 		r.entries-2, "rewritten: a checkpoint that was kept has another root")
-	bad("signed by nobody known", r.verify(t, verify.Options{Log: theLog, Keys: note.VerifierList(other)}), r.entries-1, "not signed by a known key")
+	bad("signed by nobody known", r.verify(t, verify.Options{Log: theLog, Keys: note.VerifierList(other)}), r.entries-1, "no signature of a known key")
 
 	stored, _, err := r.systems.Vault.Checkpoint(ctx, theLog)
 	if err != nil {
@@ -81,7 +81,7 @@ func TestSignedCheckpoints(t *testing.T) {
 	replace(string(signedOlder))
 	bad("a note of another size", r.verify(t, verify.Options{Log: theLog, Keys: note.VerifierList(other)}), r.entries-1, "something else than what is signed")
 	replace("nonsense")
-	bad("no note", verifyWith(), r.entries-1, "the vault's checkpoint is none")
+	bad("no note", verifyWith(), r.entries-1, "the vault's checkpoint is not good")
 	replace(stored.Note)
 	if report := verifyWith(chain.SplitCheckpoints([]byte(kept))...); !report.OK {
 		t.Errorf("mended: %+v", report)

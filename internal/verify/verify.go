@@ -31,8 +31,7 @@ type Deps struct {
 type Options struct {
 	Log  string // only this one; empty: all
 	Deep bool   // also the columns and ciphertexts beside the entries
-	// Keys are those whose signatures count. Nil: signatures are not looked at, and Pinned must be empty.
-	Keys note.Verifiers
+	Keys note.Verifiers // whose signatures count
 	// Pinned are signed checkpoints that were kept elsewhere. One without a signature of Keys is an error.
 	Pinned [][]byte
 	// Progress is called now and then with the number of entries checked since its last call. It must be safe for
@@ -54,6 +53,9 @@ type Note = report.Note
 
 // Run checks the logs. A bad log is not an error, but the answer; an error means that it could not be found out.
 func Run(ctx context.Context, deps Deps, o Options) (Report, error) {
+	if o.Keys == nil {
+		return Report{}, errors.New("verify: there is no key whose signatures count")
+	}
 	// Checkpoints are read before entries, so that logs which grow meanwhile only have more than is asked for.
 	known, err := gather(ctx, deps)
 	if err != nil {
