@@ -49,7 +49,8 @@ func StartKafka(ctx context.Context, jars Jars, dir string) (*Kafka, error) {
 	}
 	id := make([]byte, 16)
 	rand.Read(id) // never fails
-	format := k.command(ctx, "kafka.tools.StorageTool", "format", "--standalone", "-t", base64.RawURLEncoding.EncodeToString(id), "-c", k.properties())
+	// With "=": one id in 64 begins with a dash, and would be taken for another option.
+	format := k.command(ctx, "kafka.tools.StorageTool", "format", "--standalone", "--cluster-id="+base64.RawURLEncoding.EncodeToString(id), "-c", k.properties())
 	if out, err := format.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("format the storage of Kafka: %w:\n%s", err, out)
 	}
