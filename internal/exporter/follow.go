@@ -172,7 +172,7 @@ func (f *follower) confirm() error {
 	})
 }
 
-// load starts at the vault's checkpoint, which the store must reproduce.
+// load starts at the vault's checkpoint, which must be signed, and which the store must reproduce.
 func (f *follower) load(ctx context.Context) error {
 	checkpoint, found, err := f.exporter.ledger.Checkpoint(ctx, f.log)
 	if err != nil {
@@ -208,6 +208,9 @@ func (f *follower) load(ctx context.Context) error {
 	}
 	tree, err := f.exporter.loadTree(ctx, checkpoint)
 	if err != nil {
+		return err
+	}
+	if err := f.exporter.checkNote(checkpoint); err != nil {
 		return err
 	}
 	f.sealed, f.verifier, f.tree, f.last = checkpoint, chain.NewVerifierAt(head), tree, head.Leaf

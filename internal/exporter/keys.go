@@ -8,6 +8,8 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/agentaudit/agentaudit/internal/logkeys"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
 // signingKeys are the keys that sign at one time.
@@ -39,6 +41,31 @@ func (e *Exporter) loadKeys() (*signingKeys, error) {
 		return nil, errNoKey
 	}
 	return keys, nil
+}
+
+// openSigned has open check something that is signed in the vault, with the keys that are known. bad says why it is not good, err that it could not be found out.
+func (e *Exporter) openSigned(open func(known note.Verifiers) error) (bad, err error) {
+	if bad = open(e.keys.Load().known); !errors.Is(bad, chain.ErrNotSigned) {
+		return bad, nil
+	}
+	// Another process may have signed with a key that was made since the folder was read.
+	keys, err := e.loadKeys()
+	if err != nil {
+		return nil, err
+	}
+	return open(keys.known), nil
+}
+
+// checkNote checks that what the vault says of a log is what was signed: else whoever has the vault and ClickHouse could have a rewritten log signed.
+func (e *Exporter) checkNote(checkpoint vault.Checkpoint) error {
+	bad, err := e.openSigned(func(known note.Verifiers) error { return checkpoint.Open(e.ledger.Deployment(), known) })
+	if err != nil {
+		return err
+	}
+	if bad != nil {
+		return fault(checkpoint.Log, checkpoint.Size-1, "the vault's checkpoint is not good: %v", bad)
+	}
+	return nil
 }
 
 // watchKeys looks every RepublishEvery whether keys were added or retired, until ctx ends. Folders that cannot be read leave the keys as they are: those in

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"time"
 
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
@@ -118,9 +120,16 @@ func (e *Exporter) pruned(ctx context.Context, log string) (*chain.Pruned, error
 	if err != nil || stored == nil {
 		return nil, err
 	}
-	pruned, err := stored.Open(e.deps.Vault.Deployment(), e.keys.Load().known)
+	var pruned chain.Pruned
+	bad, err := e.openSigned(func(known note.Verifiers) (err error) {
+		pruned, err = stored.Open(e.deps.Vault.Deployment(), known)
+		return err
+	})
 	if err != nil {
-		return nil, fault(log, chain.PrunedFrom, "the vault's prune record is not good: %v", err)
+		return nil, err
+	}
+	if bad != nil {
+		return nil, fault(log, chain.PrunedFrom, "the vault's prune record is not good: %v", bad)
 	}
 	return &pruned, nil
 }

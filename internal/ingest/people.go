@@ -29,6 +29,7 @@ type people struct {
 	event   events.Event
 	missing []vault.Identity
 	asked   map[vault.LookupHash]struct{}
+	late    vault.Late // what missing was collected by
 
 	tenant, name []byte
 	partition    string // whose records are read, `<topic>/<partition>`
@@ -71,7 +72,7 @@ func (p *people) cached(s *recordSealer, offset int64) bool {
 	ev := &s.event
 	p.tenant = append(p.tenant[:0], ev.Value(events.FieldTenant, p.tenant)...)
 	user := p.hasher.Hash(p.tenant, p.user(ev))
-	if s.subject.nobody = p.erased(user, ev, offset); !s.subject.nobody && !p.cache.Get(user, &s.subject.CachedSubject) {
+	if s.subject.nobody = p.erased(p.cache.Late(), user, ev, offset); !s.subject.nobody && !p.cache.Get(user, &s.subject.CachedSubject) {
 		return false
 	}
 	s.others = s.others[:0]
@@ -89,14 +90,14 @@ func (p *people) cached(s *recordSealer, offset int64) bool {
 
 func (p *people) add(s *recordSealer, name []byte, r role, offset int64) bool {
 	hash := p.hasher.Hash(p.tenant, name)
-	s.others = append(s.others, person{role: r, nobody: p.erased(hash, &s.event, offset)})
+	s.others = append(s.others, person{role: r, nobody: p.erased(p.cache.Late(), hash, &s.event, offset)})
 	other := &s.others[len(s.others)-1]
 	return other.nobody || p.cache.Get(hash, &other.CachedSubject)
 }
 
-// erased says whether a person was erased and the record at an offset is from before that.
-func (p *people) erased(hash vault.LookupHash, ev *events.Event, offset int64) bool {
-	suppression := p.cache.Suppressed(hash)
+// erased says whether a person was erased, as far as is known, and the record at an offset is from before that.
+func (p *people) erased(known vault.Late, hash vault.LookupHash, ev *events.Event, offset int64) bool {
+	suppression := known.Suppressed(hash)
 	return suppression != nil && suppression.Covers(p.partition, offset, ev.TimeMicros())
 }
 
@@ -105,6 +106,7 @@ func (p *people) erased(hash vault.LookupHash, ev *events.Event, offset int64) b
 func (p *people) resolve(ctx context.Context, rec *kafkaio.Record, ahead []kafkaio.Record) error {
 	p.missing = p.missing[:0]
 	clear(p.asked)
+	p.late = p.cache.Late()
 	p.collect(rec)
 	for i := range ahead {
 		if len(p.missing) >= maxAhead {
@@ -116,13 +118,13 @@ func (p *people) resolve(ctx context.Context, rec *kafkaio.Record, ahead []kafka
 		if err := p.cache.AwaitLease(ctx); err != nil {
 			return err
 		}
-		err := p.cache.Resolve(ctx, p.missing)
+		err := p.cache.Resolve(ctx, p.missing, p.late)
 		if errors.Is(err, vault.ErrDamaged) {
 			// Somebody's row does not open; all the others are cached now. It matters only if this very record names that person.
 			p.missing = p.missing[:0]
 			clear(p.asked)
 			p.collect(rec)
-			err = p.cache.Resolve(ctx, p.missing)
+			err = p.cache.Resolve(ctx, p.missing, p.late)
 		}
 		return err
 	})
@@ -146,7 +148,7 @@ func (p *people) collect(rec *kafkaio.Record) {
 
 func (p *people) note(name []byte, offset int64) {
 	hash := p.hasher.Hash(p.tenant, name)
-	if _, asked := p.asked[hash]; asked || p.erased(hash, &p.event, offset) {
+	if _, asked := p.asked[hash]; asked || p.erased(p.late, hash, &p.event, offset) {
 		return
 	}
 	var known vault.CachedSubject

@@ -51,6 +51,13 @@ func newCache(t testing.TB, v *vault.Vault) *vault.Cache {
 	if err != nil {
 		t.Fatal(err)
 	}
+	running(t, cache)
+	return cache
+}
+
+// running runs a cache until the test ends.
+func running(t testing.TB, cache *vault.Cache) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- cache.Run(ctx) }() // ends with ctx
@@ -60,7 +67,6 @@ func newCache(t testing.TB, v *vault.Vault) *vault.Cache {
 			t.Errorf("cache: %v", err)
 		}
 	})
-	return cache
 }
 
 func newSealing(t testing.TB, fields FieldPolicies) *sealing {

@@ -12,6 +12,7 @@ type Cut struct {
 	Log     string
 	What    string // chain.PrunedEntries or chain.PrunedContents
 	Behind  uint64 // the first entry that stays as it is
+	Before  uint32 // only entries of epochs before this one go
 	Entries uint64 // how many are concerned that were not before
 }
 
@@ -49,7 +50,7 @@ func (p *Pruner) Plan(ctx context.Context, what string, before uint32) ([]Cut, e
 // cutOf plans one log. gone is where an earlier cut was.
 func cutOf(ranges []store.EpochRange, what string, before uint32, gone uint64) Cut {
 	last := ranges[len(ranges)-1]
-	cut := Cut{Log: last.Log, What: what}
+	cut := Cut{Log: last.Log, What: what, Before: before}
 	for _, r := range ranges {
 		if r.Epoch > 0 && (r.Epoch >= before || r.Epoch == last.Epoch) {
 			cut.Behind = r.First

@@ -275,6 +275,33 @@ func TestBadLogIsNotPruned(t *testing.T) {
 	}
 }
 
+// What is old is planned from a column. Somebody who has the table moves young entries to an old epoch there, for retention to sign their deletion: it looks at
+// the entries.
+func TestYoungEntriesAreNotPruned(t *testing.T) {
+	r := newRig(t)
+	r.threeEpochs(500)
+	r.stop()
+	entries, contents := r.cut(chain.PrunedEntries, 202602), r.cut(chain.PrunedContents, 202602)
+	r.exec("CREATE TABLE " + r.Server.Database + ".young ENGINE = Memory AS SELECT * FROM {events} WHERE log = {log} AND epoch = 202602 AND seq < 2500")
+	r.exec("ALTER TABLE {events} DELETE WHERE log = {log} AND epoch = 202602 AND seq < 2500")
+	r.exec("INSERT INTO {events} SELECT * REPLACE (202601 AS epoch) FROM " + r.Server.Database + ".young")
+	for _, before := range []Cut{entries, contents} {
+		cut := r.cut(before.What, 202602)
+		if cut.Behind <= before.Behind {
+			t.Fatalf("the attack does nothing: %+v", cut)
+		}
+		if _, err := r.Prune(t.Context(), cut, "test"); err == nil || !strings.Contains(err.Error(), "stands in epoch 202602") {
+			t.Errorf("pruned young %s: %v", cut.What, err)
+		}
+	}
+	if list, err := r.deps.Vault.Prunes(t.Context()); err != nil || len(list) != 0 {
+		t.Errorf("recorded: %+v, %v", list, err)
+	}
+	if n := r.count("1"); n != r.log.Head().Size {
+		t.Errorf("%d rows of %d are left", n, r.log.Head().Size)
+	}
+}
+
 // Pruning is interrupted at each step and goes on: nothing is dropped before its record is sealed and signed, and in the end everything is.
 func TestInterruptedPruneGoesOn(t *testing.T) {
 	r := newRig(t)

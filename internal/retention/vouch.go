@@ -56,6 +56,10 @@ func (p *Pruner) vouch(ctx context.Context, cut Cut, keys signing) ([]byte, erro
 	if at.Size != cut.Behind {
 		return nil, fmt.Errorf("there is no entry before %d to vouch for", cut.Behind)
 	}
+	if at.Epoch >= cut.Before {
+		// The plan was made from a column, which whoever has the table can change; epochs never go back along a log.
+		return nil, &chain.Fault{Log: cut.Log, Seq: cut.Behind - 1, Reason: fmt.Sprintf("stands in epoch %d, and what goes is before %d: the column beside it says otherwise", at.Epoch, cut.Before)}
+	}
 	pruned := chain.Pruned{
 		Deployment: deployment, Log: cut.Log, What: cut.What, Behind: cut.Behind,
 		Leaf: at.Leaf, Root: root, Next: at.Next, Epoch: at.NextEpoch,

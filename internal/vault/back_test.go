@@ -156,7 +156,7 @@ func TestVaultThatWentBackInTime(t *testing.T) {
 		c.renew(t.Context())
 		restore()
 		// Somebody is created at the number that was followed: only the mark tells.
-		if err := c.Resolve(t.Context(), others[:1]); !errors.Is(err, ErrUnavailable) {
+		if err := c.Resolve(t.Context(), others[:1], c.Late()); !errors.Is(err, ErrUnavailable) {
 			t.Errorf("Resolve: %v", err)
 		}
 	})

@@ -36,8 +36,8 @@ type CachedSubject struct {
 // Cache keeps subjects ready for sealing, under a lease: Run asks the vault for changes several times a second, and without an answer the cache gives
 // nobody out. So a destroyed subject is used for no longer than a lease after its destruction, whatever becomes of this process or the network.
 //
-// The way to use it, with Run going: Get; collect whom it does not have; Resolve these; AwaitLease; Get again, until all are there. Resolve at most a
-// quarter of MaxSubjects at once.
+// The way to use it, with Run going: Get; remember Late, and by it collect whom the cache does not have; Resolve these; AwaitLease; Get again, until all are
+// there. Resolve at most a quarter of MaxSubjects at once.
 type Cache struct {
 	vault *Vault
 	lease *lease
@@ -101,15 +101,22 @@ func NewCache(v *Vault, cfg CacheConfig) (*Cache, error) {
 // NewHasher returns a hasher for one goroutine.
 func (c *Cache) NewHasher() *Hasher { return newHasher(&c.vault.secrets.lookup) }
 
-// Suppressed returns what is known of a person who was erased: which records are nobody's. Nil: nothing. Ask it before Get, and again after Resolve. It
-// allocates nothing.
-func (c *Cache) Suppressed(h LookupHash) *Suppression {
-	late := *c.late.Load()
-	if len(late) == 0 {
+// Late is what a cache knew at one moment of people who were erased.
+type Late struct{ known suppressions }
+
+// Late returns what is known now. It allocates nothing.
+func (c *Cache) Late() Late { return Late{*c.late.Load()} }
+
+// Suppressed returns what was known of a person who was erased: which records are nobody's. Nil: nothing. It allocates nothing.
+func (l Late) Suppressed(h LookupHash) *Suppression {
+	if len(l.known) == 0 {
 		return nil
 	}
-	return late[h]
+	return l.known[h]
 }
+
+// Suppressed is what Late knows now. Ask it before Get, and again after Resolve.
+func (c *Cache) Suppressed(h LookupHash) *Suppression { return c.Late().Suppressed(h) }
 
 // Len returns the number of subjects in the cache.
 func (c *Cache) Len() int { return c.slab.len() }
@@ -128,8 +135,9 @@ func (c *Cache) AwaitLease(ctx context.Context) error { return c.lease.await(ctx
 
 // Resolve fetches or creates the subjects of ids that are missing, in one round trip to the vault, and caches them. It waits for the lease first.
 // A subject that is destroyed at the same time is left out. So is a person who turns out to have been erased: Suppressed knows from then on, and whoever
-// still wants that person, because a record is not covered, asks again and gets a new stranger. Of a person whose row is damaged the error says ErrDamaged; all others are cached.
-func (c *Cache) Resolve(ctx context.Context, ids []Identity) error {
+// still wants that person, because a record is not covered, asks again and gets a new stranger. known is what ids were collected by, before the wait: what the
+// cache has learned since has had no say in it. Of a person whose row is damaged the error says ErrDamaged; all others are cached.
+func (c *Cache) Resolve(ctx context.Context, ids []Identity, known Late) error {
 	// Without a first answer from the vault nobody knows which changes come after what is read now.
 	if err := c.AwaitLease(ctx); err != nil {
 		return err
@@ -147,7 +155,7 @@ func (c *Cache) Resolve(ctx context.Context, ids []Identity) error {
 		return nil
 	}
 	r := c.begin()
-	subjects, seen, late, err := c.vault.subjects(ctx, missing, *c.late.Load())
+	subjects, seen, late, err := c.vault.subjects(ctx, missing, known.known)
 	prepared := make([]CachedSubject, len(subjects))
 	for i := range subjects {
 		if subjects[i].ID == (gdpr.SubjectID{}) {
@@ -277,14 +285,22 @@ func (c *Cache) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// loadSuppressed reads all suppressions anew.
+// loadSuppressed reads all suppressions anew. What Resolve has learned meanwhile stays: it may be later than what was read.
 func (c *Cache) loadSuppressed(ctx context.Context) error {
+	before := c.late.Load()
 	all, err := c.vault.suppressed(ctx, c.vault.db.watch, nil)
 	if err := c.vault.db.settled(err); err != nil {
 		return c.vault.failed("read who was erased", err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if now := c.late.Load(); now != before {
+		for h, suppression := range *now {
+			if (*before)[h] != suppression {
+				all[h] = suppression
+			}
+		}
+	}
 	c.late.Store(&all)
 	return nil
 }

@@ -42,7 +42,7 @@ func resolve(t testing.TB, c *Cache, ids ...Identity) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), soon)
 	defer cancel()
-	if err := c.Resolve(ctx, ids); err != nil {
+	if err := c.Resolve(ctx, ids, c.Late()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -235,7 +235,7 @@ func TestCacheInParallel(t *testing.T) {
 				n := rand.IntN(len(ids))
 				if !c.Get(hasher.identity(ids[n]), &got) {
 					from := rand.IntN(len(ids) - 100)
-					if err := c.Resolve(t.Context(), append(ids[from:from+100:from+100], ids[n])); err != nil {
+					if err := c.Resolve(t.Context(), append(ids[from:from+100:from+100], ids[n]), c.Late()); err != nil {
 						t.Error(err)
 						return
 					}

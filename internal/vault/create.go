@@ -218,6 +218,10 @@ func (s *search) create(ctx context.Context, hashes []LookupHash) error {
 			if err := s.find(ctx, some); err != nil {
 				return err
 			}
+			// And among them may be a stranger who came back meanwhile.
+			if err := s.leaveOut(ctx, s.vault.db.read, some); err != nil {
+				return err
+			}
 			continue
 		}
 		for i, h := range some {

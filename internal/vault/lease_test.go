@@ -184,7 +184,7 @@ func TestVaultAway(t *testing.T) {
 		if err := c.AwaitLease(short()); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrUnavailable) {
 			t.Errorf("AwaitLease: %v", err)
 		}
-		if err := c.Resolve(short(), people(10, 1)); !errors.Is(err, context.DeadlineExceeded) {
+		if err := c.Resolve(short(), people(10, 1), c.Late()); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Resolve: %v", err)
 		}
 		if _, err := v.Subjects(short(), people(10, 1)); !errors.Is(err, ErrUnavailable) {

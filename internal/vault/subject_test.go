@@ -200,7 +200,7 @@ func TestDamagedRowConcernsNobodyElse(t *testing.T) {
 				t.Errorf("error %v", err)
 			}
 		}
-		check(c.Resolve(t.Context(), asked))
+		check(c.Resolve(t.Context(), asked, c.Late()))
 		got, err := v.Subjects(t.Context(), asked)
 		check(err)
 		var one CachedSubject
