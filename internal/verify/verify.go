@@ -29,8 +29,8 @@ type Deps struct {
 
 // Options say what to check.
 type Options struct {
-	Log  string // only this one; empty: all
-	Deep bool   // also the columns and ciphertexts beside the entries
+	Log  string         // only this one; empty: all
+	Deep bool           // also the columns and ciphertexts beside the entries
 	Keys note.Verifiers // whose signatures count
 	// Pinned are signed checkpoints that were kept elsewhere. One without a signature of Keys is an error.
 	Pinned [][]byte
