@@ -23,6 +23,7 @@ type gdprCommands struct {
 	Status gdprStatusCommand `cmd:"" help:"Print how far a request is, and its receipt."`
 	List   gdprListCommand   `cmd:"" help:"List the requests."`
 	Verify gdprVerifyCommand `cmd:"" help:"Note that a request is the person's, so that it is carried out."`
+	Extend gdprExtendCommand `cmd:"" help:"Give a request two more months, once."`
 	Cancel gdprCancelCommand `cmd:"" help:"Cancel a request that is not being carried out yet."`
 	Hold   struct {
 		Add    gdprHoldAddCommand    `cmd:"" help:"Order a legal hold: a person's data must not be erased."`
@@ -122,6 +123,11 @@ func printReceipt(out io.Writer, result string) error {
 	if _, err := fmt.Fprintf(out, "request %s: %s at %s\nkeys destroyed: %d, events whose content is unreadable now: %s\nentry %d of %s, signed by %s\n",
 		r.RequestID, r.Status, r.At, r.KeysDestroyed, unreadable, r.Seq, r.Log, r.Author); err != nil {
 		return err
+	}
+	if r.Residual != nil && r.Residual.SealedSince != nil {
+		if _, err := fmt.Fprintf(out, "searched afterwards: rows of the vault %d, entries sealed under the pseudonym since %d\n", r.Residual.VaultRows, *r.Residual.SealedSince); err != nil {
+			return err
+		}
 	}
 	for _, s := range r.Stores {
 		line := fmt.Sprintf("  %-22s %s", s.Store, s.Status)
@@ -235,9 +241,30 @@ type gdprVerifyCommand struct {
 
 func (c *gdprVerifyCommand) Run(ctx context.Context, w *world) error {
 	return withRequest(ctx, w, c.ID, func(v *vault.Vault, request vault.Request) error {
-		done, err := v.VerifyRequest(ctx, request.ID, c.By, time.Now())
+		done, err := privacy.VerifyRequest(ctx, v, &request, c.By)
 		if err == nil && !done {
 			return fmt.Errorf("the request is %s: there is nothing to verify", request.State)
+		}
+		return err
+	})
+}
+
+type gdprExtendCommand struct {
+	ID     string `arg:"" help:"Id of the request." placeholder:"ID"`
+	Reason string `required:"" help:"Why, as the person is told; it stands in the log, so name nobody." placeholder:"R"`
+}
+
+// Help is printed by `gdpr extend --help`.
+func (gdprExtendCommand) Help() string {
+	return `A request is due a month after it came in. Where it is complex, or there are many, the law allows two more months, if the person is told
+why within the first (GDPR Art. 12(3)). Telling them is yours to do; the log says that and why the date was moved.`
+}
+
+func (c *gdprExtendCommand) Run(ctx context.Context, w *world) error {
+	return withRequest(ctx, w, c.ID, func(v *vault.Vault, request vault.Request) error {
+		done, err := privacy.ExtendRequest(ctx, v, &request, c.Reason)
+		if err == nil && !done {
+			return fmt.Errorf("the request is %s and due %s: it cannot be extended", request.State, request.Due.Format(time.DateOnly))
 		}
 		return err
 	})
@@ -250,7 +277,7 @@ type gdprCancelCommand struct {
 
 func (c *gdprCancelCommand) Run(ctx context.Context, w *world) error {
 	return withRequest(ctx, w, c.ID, func(v *vault.Vault, request vault.Request) error {
-		done, err := v.CancelRequest(ctx, request.ID, c.Reason, time.Now())
+		done, err := privacy.CancelRequest(ctx, v, &request, c.Reason)
 		if err == nil && !done {
 			return fmt.Errorf("the request is %s and cannot be cancelled", request.State)
 		}
@@ -295,7 +322,7 @@ func (c *gdprHoldAddCommand) Run(ctx context.Context, w *world) error {
 	subject.Keys.Wipe()
 	now := time.Now()
 	hold := vault.Hold{ID: [16]byte(events.NewUUID(now)), Subject: subject.ID, Reason: c.Reason, Author: c.Author, At: now, Expires: expires}
-	if err := systems.Vault.AddHold(ctx, hold); err != nil {
+	if err := privacy.AddHold(ctx, systems.Vault, hold); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(w.stdout, uuid.UUID(hold.ID))
@@ -316,7 +343,7 @@ func (c *gdprHoldRemoveCommand) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	defer systems.Close()
-	lifted, err := systems.Vault.LiftHold(ctx, id, time.Now())
+	lifted, err := privacy.LiftHold(ctx, systems.Vault, id)
 	if err == nil && !lifted {
 		return errors.New("there is no such hold, or it was lifted already")
 	}

@@ -2,9 +2,7 @@ package privacy
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
@@ -17,9 +15,6 @@ import (
 
 // typeErasure is the type of the entry that says whom an erasure has destroyed. A restored vault is brought up to date from these.
 const typeErasure = "gdpr.erasure"
-
-// countWithin is how long the receipt waits for the entries to be counted.
-const countWithin = 5 * time.Second
 
 // erase carries out an erasure. Each step can be repeated: whatever was done before a crash is found as it is.
 func (w *Worker) erase(ctx context.Context, request *vault.Request) error {
@@ -58,11 +53,47 @@ func (w *Worker) erase(ctx context.Context, request *vault.Request) error {
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(receipt)
+	text, err := w.signed(receipt)
 	if err != nil {
 		return err
 	}
-	return w.end(ctx, request, gdpr.StateCompleted, "", string(text))
+	if err := w.endOthers(ctx, request); err != nil {
+		return err
+	}
+	how := vault.Ending{State: gdpr.StateCompleted, Result: text}
+	if receipt.EventsUnreadable == nil {
+		how.Unfinished = time.Now().Add(w.countAgain)
+	}
+	return w.end(ctx, request, how)
+}
+
+// endOthers ends the person's other requests, which nobody may ever verify: each still says, encrypted, of whom it is.
+func (w *Worker) endOthers(ctx context.Context, request *vault.Request) error {
+	who, ok, err := w.deps.Vault.RequestIdentity(ctx, *request)
+	if err != nil || !ok {
+		return err
+	}
+	list, err := w.deps.Vault.Requests(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		other := &list[i]
+		if other.ID == request.ID || other.State.Ended() {
+			continue
+		}
+		theirs, ok, err := w.deps.Vault.RequestIdentity(ctx, *other)
+		if err != nil {
+			return err
+		}
+		// One that is being carried out finds out by itself.
+		if ok && theirs == who {
+			if _, err := CancelRequest(ctx, w.deps.Vault, other, "the person was erased"); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // findSubject finds out whose request it is. Nobody is created by being asked about.
@@ -175,46 +206,6 @@ func (w *Worker) sayErased(ctx context.Context, request *vault.Request, erased v
 		EventID: stepID(request.ID, typeErasure), Time: erased.At, Type: typeErasure, Action: "erase", Outcome: events.Success,
 		Attributes: map[string]string{"request": gdpr.SubjectID(request.ID).String(), "subject": erased.Subject.String(), "key_id": erased.KeyID.String()},
 	})
-}
-
-// receipt says what became of the person's data, place by place.
-func (w *Worker) receipt(ctx context.Context, request *vault.Request, erased vault.Erased, place systemlog.Place) (*gdpr.Receipt, error) {
-	kept, err := w.kafkaKeeps(ctx)
-	if err != nil {
-		return nil, err
-	}
-	at := erased.At
-	until := func(d time.Duration) string { return at.Add(d).Format(time.RFC3339) }
-	r := &gdpr.Receipt{
-		RequestID: gdpr.SubjectID(request.ID).String(), Status: string(gdpr.StateCompleted), At: at.Format(time.RFC3339Nano),
-		SubjectsDestroyed: 1, KeysDestroyed: 1, Subjects: []string{erased.Subject.String()}, KeyIDs: []string{erased.KeyID.String()},
-		Log: place.Log, Seq: place.Seq,
-		Stores: []gdpr.StoreStatus{
-			{Store: "vault", Status: gdpr.StoreErased},
-			{Store: "events", Status: gdpr.StoreErased, Note: "entries stay, under a pseudonym that leads nowhere"},
-			{Store: "content", Status: gdpr.StoreUnreadable},
-			{Store: "rejected records", Status: gdpr.StoreWaiting, Until: until(time.Duration(w.cfg.RejectedKeepDays+1) * 24 * time.Hour), Note: "what could not be read may be anybody's"},
-			{Store: "baselines", Status: gdpr.StoreNothing},
-			{Store: "alerts", Status: gdpr.StoreNothing},
-			{Store: "kafka", Status: gdpr.StoreWaiting, Until: until(kept + segmentAge)},
-			{Store: "backups of the vault", Status: gdpr.StoreWaiting, Until: until(w.cfg.BackupsDie)},
-		},
-	}
-	if w.deps.Vault.KeepsDeleted() {
-		r.Stores[0] = gdpr.StoreStatus{Store: "vault", Status: gdpr.StoreWaiting, Until: until(w.cfg.BackupsDie), Note: "PostgreSQL keeps dead rows and its journal until the keys' generation ends"}
-	}
-	counting, cancel := context.WithTimeout(ctx, countWithin)
-	defer cancel()
-	if use, err := w.deps.Store.CountKey(counting, erased.KeyID); err == nil {
-		r.EventsUnreadable, r.EventsOfOthers = &use.Entries, &use.Shared
-	} else {
-		w.deps.Log.Warn("the entries of an erasure are not counted yet", "request", r.RequestID, "error", err)
-		r.Stores[2].Status = gdpr.StorePending
-	}
-	if err := w.deps.Author.SignReceipt(r); err != nil {
-		return nil, fmt.Errorf("sign the receipt: %w", err)
-	}
-	return r, nil
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/testkit/deployment"
@@ -40,11 +42,15 @@ func newRig(t *testing.T) *rig {
 	return &rig{Deployment: d, t: t}
 }
 
-// start runs a worker.
-func (r *rig) start() (stop func()) {
+func (r *rig) newWorker() *Worker {
 	cfg := DefaultConfig()
 	cfg.EventsTopic, cfg.SystemTopic = r.Ingest.EventsTopic, r.Ingest.SystemTopic
-	r.worker = New(cfg, Deps{Kafka: r.Kafka, Store: r.Store, Vault: r.Vault, Author: r.Author, Log: r.Log})
+	return New(cfg, Deps{Kafka: r.Kafka, Store: r.Store, Vault: r.Vault, Author: r.Author, Log: r.Log})
+}
+
+// start runs a worker.
+func (r *rig) start() (stop func()) {
+	r.worker = r.newWorker()
 	return r.Run(r.worker.Run)
 }
 
@@ -103,6 +109,23 @@ func (r *rig) find(user string) (vault.Subject, bool) {
 	return subject, found
 }
 
+// wantGood checks everything that is stored.
+func (r *rig) wantGood() {
+	r.t.Helper()
+	keys, err := r.Keys()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	known, err := logkeys.Verifiers(keys.VKeys())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	report, err := verify.Run(context.Background(), verify.Deps{Store: r.Store, Vault: r.Vault}, verify.Options{Deep: true, Keys: known})
+	if err != nil || !report.OK {
+		r.t.Errorf("verify: %+v, %v", report, err)
+	}
+}
+
 func erasureOf(user string) Submission {
 	return Submission{Kind: gdpr.RequestErasure, Who: vault.Identity{Tenant: "acme", User: user}, VerifiedBy: "test"}
 }
@@ -149,7 +172,7 @@ func TestErasure(t *testing.T) {
 		t.Errorf("the receipt's signature: %v", err)
 	}
 	if receipt.SubjectsDestroyed != 1 || receipt.KeysDestroyed != 1 || receipt.KeyIDs[0] != mia.Keys.ID.String() || receipt.EventsUnreadable == nil ||
-		*receipt.EventsUnreadable != 30 || *receipt.EventsOfOthers != 20 {
+		*receipt.EventsUnreadable != 30 || *receipt.EventsOfOthers != 20 || receipt.Residual.VaultRows != 0 || *receipt.Residual.SealedSince != 0 {
 		t.Errorf("receipt %+v", receipt)
 	}
 	entry, err := r.Store.EntryAt(t.Context(), receipt.Log, receipt.Seq)
@@ -163,10 +186,11 @@ func TestErasure(t *testing.T) {
 		t.Errorf("the ended request still says of whom it was: %v", err)
 	}
 	// Nobody's name is in the log.
-	found, err := r.Store.FindEvents(t.Context(), store.Filter{Type: typeRequest, Limit: 100})
-	if err != nil || len(found) != 2 {
-		t.Errorf("%d steps of the request in the log, want two: %v", len(found), err)
-	}
+	var found []store.Found
+	testkit.Eventually(t, soon, func() bool {
+		found, err = r.Store.FindEvents(t.Context(), store.Filter{Type: typeRequest, Limit: 100})
+		return err == nil && len(found) == 3
+	}, "three steps of the request in the log: received, in progress, completed")
 	for _, f := range found {
 		if strings.Contains(string(f.Entry), "mia") || strings.Contains(string(f.Entry), "acme") {
 			t.Errorf("it names the person: %s", f.Entry)
@@ -179,10 +203,7 @@ func TestErasure(t *testing.T) {
 		stranger, found := r.find("mia")
 		return found && stranger.ID != mia.ID
 	}, "a stranger")
-	report, err := verify.Run(t.Context(), verify.Deps{Store: r.Store, Vault: r.Vault}, verify.Options{Deep: true})
-	if err != nil || !report.OK {
-		t.Errorf("verify: %+v, %v", report, err)
-	}
+	r.wantGood()
 }
 
 func TestRefusedErasures(t *testing.T) {
@@ -192,7 +213,7 @@ func TestRefusedErasures(t *testing.T) {
 	r.awaitSealed()
 	noah, _ := r.find("noah")
 	hold := vault.Hold{ID: [16]byte{1}, Subject: noah.ID, Reason: "lawsuit 12", Author: "counsel", At: time.Now()}
-	if err := r.Vault.AddHold(t.Context(), hold); err != nil {
+	if err := AddHold(t.Context(), r.Vault, hold); err != nil {
 		t.Fatal(err)
 	}
 	r.start()
@@ -220,16 +241,91 @@ func TestRefusedErasures(t *testing.T) {
 	if now, _, err := r.Vault.Request(t.Context(), unverified.ID); err != nil || now.State != gdpr.StateReceived {
 		t.Errorf("an unverified request is %s, %v", now.State, err)
 	}
-	if done, err := r.Vault.VerifyRequest(t.Context(), unverified.ID, "dpo", time.Now()); err != nil || !done {
+	if done, err := VerifyRequest(t.Context(), r.Vault, &unverified, "dpo"); err != nil || !done {
 		t.Fatal(done, err)
 	}
 	if ended := r.awaitEnd(unverified); ended.State != gdpr.StateCompleted {
 		t.Errorf("verified: %s, %s", ended.State, ended.Reason)
 	}
-	if lifted, err := r.Vault.LiftHold(t.Context(), hold.ID, time.Now()); err != nil || !lifted {
+	if lifted, err := LiftHold(t.Context(), r.Vault, hold.ID); err != nil || !lifted {
 		t.Fatal(lifted, err)
 	}
 	if ended := r.awaitEnd(r.submit(erasureOf("mia"))); ended.State != gdpr.StateCompleted {
 		t.Errorf("the hold was lifted: %s, %s", ended.State, ended.Reason)
+	}
+	// What people have done about it stands in the log.
+	testkit.Eventually(t, soon, func() bool {
+		holds, err := r.Store.FindEvents(t.Context(), store.Filter{Type: typeHold, Limit: 100})
+		return err == nil && len(holds) == 2
+	}, "the hold and its end in the log")
+	testkit.Eventually(t, soon, func() bool {
+		steps, err := r.Store.FindEvents(t.Context(), store.Filter{Type: typeRequest, Limit: 100})
+		return err == nil && slices.ContainsFunc(steps, func(f store.Found) bool {
+			return strings.Contains(string(f.Entry), `"by":"dpo"`) && strings.Contains(string(f.Entry), `"state":"verified"`)
+		})
+	}, "who has verified the request in the log")
+}
+
+// Where counting takes too long, the receipt comes without, and with them later, signed again.
+func TestReceiptIsCompletedLater(t *testing.T) {
+	r := newRig(t)
+	r.produce("mia", "")
+	r.awaitSealed()
+	impatient := r.newWorker()
+	impatient.countWithin, impatient.countAgain = 0, time.Hour
+	stop := r.Run(impatient.Run)
+	s := erasureOf("mia")
+	s.Caller = "one"
+	ended := r.awaitEnd(r.submit(s))
+	stop()
+	receipt := func() (receipt gdpr.Receipt) {
+		t.Helper()
+		now, _, err := r.Vault.Request(t.Context(), ended.ID)
+		if err != nil || json.Unmarshal([]byte(now.Result), &receipt) != nil {
+			t.Fatalf("the receipt: %v", err)
+		}
+		author, _, err := r.Vault.Author(t.Context(), receipt.Author)
+		if err != nil || !gdpr.VerifyReceipt(author.Key, &receipt) {
+			t.Fatalf("the receipt's signature: %v", err)
+		}
+		return receipt
+	}
+	if now := receipt(); now.EventsUnreadable != nil || now.Residual.SealedSince != nil || now.Stores[2].Status != gdpr.StorePending {
+		t.Fatalf("counted in no time: %+v", now)
+	}
+	if list, err := r.Vault.UnfinishedResults(t.Context(), time.Now()); err != nil || len(list) != 0 {
+		t.Errorf("due at once: %v, %v", list, err)
+	}
+	if err := r.Vault.DeferResult(t.Context(), ended.ID, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	testkit.Eventually(t, soon, func() bool { return receipt().EventsUnreadable != nil }, "the counts")
+	if now := receipt(); *now.EventsUnreadable != 1 || *now.Residual.SealedSince != 0 || now.Stores[2].Status != gdpr.StoreUnreadable {
+		t.Errorf("completed: %+v", now)
+	}
+	if list, err := r.Vault.UnfinishedResults(t.Context(), time.Now().Add(time.Hour)); err != nil || len(list) != 0 {
+		t.Errorf("still to be completed: %v, %v", list, err)
+	}
+}
+
+// What the person has asked besides ends with the erasure: it says, encrypted, of whom it is.
+func TestErasureEndsOtherRequests(t *testing.T) {
+	r := newRig(t)
+	r.produce("mia", "noah")
+	r.awaitSealed()
+	unverified, noahs := erasureOf("mia"), erasureOf("noah")
+	unverified.VerifiedBy, noahs.VerifiedBy = "", ""
+	other, another := r.submit(unverified), r.submit(noahs)
+	r.start()
+	if ended := r.awaitEnd(r.submit(erasureOf("mia"))); ended.State != gdpr.StateCompleted {
+		t.Fatalf("%s: %s", ended.State, ended.Reason)
+	}
+	now := r.awaitEnd(other)
+	if _, named, err := r.Vault.RequestIdentity(t.Context(), now); err != nil || named || now.State != gdpr.StateCancelled {
+		t.Errorf("the other request is %s and still says of whom it is: %v", now.State, err)
+	}
+	if now, _, err := r.Vault.Request(t.Context(), another.ID); err != nil || now.State != gdpr.StateReceived {
+		t.Errorf("another person's request is %s: %v", now.State, err)
 	}
 }

@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/store"
@@ -57,11 +59,16 @@ type Worker struct {
 	cfg     Config
 	deps    Deps
 	speaker *systemlog.Speaker
+
+	countWithin, countAgain time.Duration
 }
 
 // New returns a Worker.
 func New(cfg Config, deps Deps) *Worker {
-	return &Worker{cfg, deps, systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: cfg.SystemTopic})}
+	return &Worker{
+		cfg: cfg, deps: deps, countWithin: countWithin, countAgain: countAgain,
+		speaker: systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: cfg.SystemTopic}),
+	}
 }
 
 const (
@@ -78,10 +85,18 @@ func (w *Worker) Run(ctx context.Context) error {
 	if err := w.register(ctx); err != nil {
 		return err
 	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return w.speak(ctx) }) // ends with ctx
+	group.Go(func() error { return w.serve(ctx) }) // ends with ctx
+	return group.Wait()
+}
+
+// serve works at requests until ctx ends.
+func (w *Worker) serve(ctx context.Context) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if err := w.round(ctx); err != nil && ctx.Err() == nil {
+		if err := errors.Join(w.round(ctx), w.completeReceipts(ctx)); err != nil && ctx.Err() == nil {
 			w.deps.Log.Warn("requests cannot be read, trying again", "error", err)
 		}
 		select {
@@ -135,7 +150,7 @@ func (w *Worker) work(ctx context.Context, request vault.Request) {
 	}
 	var refused *refusal
 	if errors.As(err, &refused) {
-		err = w.end(ctx, &request, gdpr.StateRefused, refused.reason, "")
+		err = w.end(ctx, &request, vault.Ending{State: gdpr.StateRefused, Reason: refused.reason})
 	}
 	if err == nil {
 		return
@@ -193,11 +208,11 @@ func (w *Worker) carryOut(ctx context.Context, request *vault.Request) error {
 }
 
 // end says in the log how a request has ended, and then ends it.
-func (w *Worker) end(ctx context.Context, request *vault.Request, state gdpr.RequestState, reason, result string) error {
-	if err := w.say(ctx, request, state, reason); err != nil {
+func (w *Worker) end(ctx context.Context, request *vault.Request, how vault.Ending) error {
+	if err := w.say(ctx, request, how.State, how.Reason); err != nil {
 		return err
 	}
-	_, err := w.deps.Vault.EndRequest(ctx, request.ID, state, reason, result, time.Now())
+	_, err := w.deps.Vault.EndRequest(ctx, request.ID, how, time.Now())
 	return err
 }
 
@@ -206,16 +221,7 @@ const typeRequest = "gdpr.request"
 
 // say has a step of a request stand in the log. The same step has the same event id, however often it is said.
 func (w *Worker) say(ctx context.Context, request *vault.Request, state gdpr.RequestState, reason string) error {
-	attributes := map[string]string{"request": gdpr.SubjectID(request.ID).String(), "kind": string(request.Kind), "state": string(state)}
-	if request.Subject != (gdpr.SubjectID{}) {
-		attributes["subject"] = request.Subject.String()
-	}
-	if reason != "" {
-		attributes["reason"] = reason
-	}
-	_, err := w.speaker.Say(ctx, events.Record{
-		EventID: stepID(request.ID, string(state)), Time: time.Now(), Type: typeRequest, Action: string(request.Kind), Outcome: outcomeOf(state), Attributes: attributes,
-	})
+	_, err := w.speaker.Say(ctx, stepOf(request, state, reason).record(stepID(request.ID, string(state)), time.Now()))
 	return err
 }
 

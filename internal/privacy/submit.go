@@ -51,7 +51,15 @@ func Submit(ctx context.Context, v *vault.Vault, s Submission) (request vault.Re
 	if s.VerifiedBy != "" {
 		request.State = gdpr.StateVerified
 	}
-	return v.AddRequest(ctx, request, s.Who)
+	received := stepOf(&request, gdpr.StateReceived, "")
+	if s.VerifiedBy != "" {
+		received.Attributes["by"] = s.VerifiedBy
+	}
+	said, err := received.saying(stepID(request.ID, string(gdpr.StateReceived)), now)
+	if err != nil {
+		return vault.Request{}, false, err
+	}
+	return v.AddRequest(ctx, request, s.Who, said)
 }
 
 // stepID is the event id of what is said about a step of a request: the same whenever it is said.

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"fmt"
+	"strconv"
+	"time"
 
 	"github.com/ClickHouse/ch-go/proto"
 
@@ -33,6 +35,27 @@ func (s *Store) CountKey(ctx context.Context, key gdpr.KeyID) (KeyUse, error) {
 		return KeyUse{}, fmt.Errorf("count the entries of a key: %w", err)
 	}
 	return KeyUse{entries.Row(0), shared.Row(0)}, nil
+}
+
+// CountSealedSince counts the entries of a subject that were sealed at a time or later: who acted in them, or whose data was touched.
+func (s *Store) CountSealedSince(ctx context.Context, subject gdpr.SubjectID, since time.Time) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	defer cancel()
+	var entries proto.ColUInt64
+	sql := "SELECT count() AS entries FROM " + s.events +
+		" WHERE sealed_at >= fromUnixTimestamp64Micro({since:Int64}, 'UTC') AND (subject = {subject:UUID} OR has(data_subjects, {subject:UUID})) FORMAT Native"
+	p := s.readParams().with(params{"param_since": strconv.FormatInt(since.UnixMicro(), 10), "param_subject": subject.String()})
+	err := s.read(ctx, func(at *server) error {
+		entries = entries[:0]
+		return at.readNative(ctx, sql, p, proto.Results{{Name: "entries", Data: &entries}}, func(int) error { return nil })
+	})
+	if err == nil && entries.Rows() != 1 {
+		err = fmt.Errorf("%d rows instead of one", entries.Rows())
+	}
+	if err != nil {
+		return 0, fmt.Errorf("count the entries of a subject: %w", err)
+	}
+	return entries.Row(0), nil
 }
 
 // Involved returns those of some subjects who stand in an event together with another one: as the person who acted, or as one whose data was touched.

@@ -54,25 +54,46 @@ func (s *Speaker) Author() string { return s.deps.Author.Name() }
 // Say has a record sealed and returns where. It is known by its event id: what stands in the log already is not said again, so a call whose outcome is
 // unknown can be repeated. (Two calls at one time may say it twice, which `verify` notes.)
 func (s *Speaker) Say(ctx context.Context, record events.Record) (Place, error) {
+	places, err := s.SayAll(ctx, []events.Record{record})
+	if err != nil {
+		return Place{}, err
+	}
+	return places[0], nil
+}
+
+// SayAll is Say for several records, which are sealed in this order. Their event ids must differ.
+func (s *Speaker) SayAll(ctx context.Context, records []events.Record) ([]Place, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, sealedWithin, ErrNotSealed)
 	defer cancel()
-	sent := false
-	for {
-		found, err := s.deps.Store.FindEvents(ctx, store.Filter{EventID: [16]byte(record.EventID), Limit: 1})
+	ids := make([][16]byte, len(records))
+	for i := range records {
+		ids[i] = [16]byte(records[i].EventID)
+	}
+	for sent := false; ; sent = true {
+		found, err := s.deps.Store.SystemPlaces(ctx, ids)
 		if err != nil {
-			return Place{}, err
+			return nil, err
 		}
-		if len(found) == 1 {
-			return Place{found[0].Log, found[0].Seq}, nil
+		places := make(map[[16]byte]Place, len(found))
+		for _, f := range found {
+			if _, twice := places[f.EventID]; !twice {
+				places[f.EventID] = Place{f.Log, f.Seq}
+			}
+		}
+		if len(places) == len(records) {
+			inOrder := make([]Place, len(ids))
+			for i, id := range ids {
+				inOrder[i] = places[id]
+			}
+			return inOrder, nil
 		}
 		if !sent {
-			if err := s.send(ctx, record); err != nil {
-				return Place{}, err
+			if err := s.send(ctx, records, places); err != nil {
+				return nil, err
 			}
-			sent = true
 		}
 		if err := pause(ctx); err != nil {
-			return Place{}, err
+			return nil, err
 		}
 	}
 }
@@ -107,11 +128,19 @@ func pause(ctx context.Context) error {
 	}
 }
 
-func (s *Speaker) send(ctx context.Context, record events.Record) error {
-	record.Tenant, record.Agent.ID = Tenant, s.Author()
-	text, err := record.AppendJSON(nil)
-	if err != nil {
-		return fmt.Errorf("make a record of type %s: %w", record.Type, err)
+// send sends those of the records that do not stand in the log.
+func (s *Speaker) send(ctx context.Context, records []events.Record, stand map[[16]byte]Place) error {
+	messages := make([]kafkaio.Message, 0, len(records))
+	for _, record := range records {
+		if _, ok := stand[[16]byte(record.EventID)]; ok {
+			continue
+		}
+		record.Tenant, record.Agent.ID = Tenant, s.Author()
+		text, err := record.AppendJSON(nil)
+		if err != nil {
+			return fmt.Errorf("make a record of type %s: %w", record.Type, err)
+		}
+		messages = append(messages, s.deps.Author.Message(text))
 	}
-	return s.deps.Kafka.Produce(ctx, s.deps.Topic, []kafkaio.Message{s.deps.Author.Message(text)})
+	return s.deps.Kafka.Produce(ctx, s.deps.Topic, messages)
 }

@@ -101,6 +101,33 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 // the key-encryption key is there that they were wrapped under.
 func (v *Vault) KeepsDeleted() bool { return v.db.keepsDeleted() }
 
+// traces are where a pseudonym or a key id may stand while the subject is there. (Of one that is destroyed the record of the destruction has both, and legal
+// holds the pseudonym.)
+var traces = []struct{ table, column string }{
+	{"subjects", "id"}, {"subjects", "key_id"},
+}
+
+// Traces counts the rows that still have a destroyed subject's pseudonym or key.
+func (v *Vault) Traces(ctx context.Context, subject gdpr.SubjectID, key gdpr.KeyID) (uint64, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	var all uint64
+	for _, at := range traces {
+		id := subject[:]
+		if at.column == "key_id" {
+			id = key[:]
+		}
+		n, err := collect(ctx, v.db.read, scanCount, v.db.query(`SELECT count(*) FROM `+at.table+` WHERE `+at.column+` = ?`), id)
+		if err != nil {
+			return 0, v.failed("look for what an erasure has left", err)
+		}
+		all += n[0]
+	}
+	return all, nil
+}
+
+func scanCount(rows *sql.Rows, n *uint64) error { return rows.Scan(n) }
+
 // Exist returns those of some subjects who are there.
 func (v *Vault) Exist(ctx context.Context, ids []gdpr.SubjectID) ([]gdpr.SubjectID, error) {
 	ctx, cancel := v.bounded(ctx)

@@ -64,13 +64,13 @@ func microsOrZero(t time.Time) int64 {
 }
 
 // AddHold stores a hold. It is no error if it is there already, so a call whose outcome is unknown can be repeated.
-func (v *Vault) AddHold(ctx context.Context, h Hold) error {
+func (v *Vault) AddHold(ctx context.Context, h Hold, said ...Saying) error {
 	if h.Reason == "" || h.Author == "" {
 		return errors.New("a legal hold needs a reason and an author")
 	}
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	_, err := v.db.exec(ctx, insertHold, h.ID[:], h.Subject[:], h.Reason, h.Author, h.At.UnixMicro(), microsOrZero(h.Expires))
+	_, err := v.changeAndNote(ctx, said, insertHold, h.ID[:], h.Subject[:], h.Reason, h.Author, h.At.UnixMicro(), microsOrZero(h.Expires))
 	if err != nil {
 		return v.failed("store a legal hold", err)
 	}
@@ -78,14 +78,14 @@ func (v *Vault) AddHold(ctx context.Context, h Hold) error {
 }
 
 // LiftHold ends a hold, and returns false if there is none that holds.
-func (v *Vault) LiftHold(ctx context.Context, id [16]byte, at time.Time) (bool, error) {
+func (v *Vault) LiftHold(ctx context.Context, id [16]byte, at time.Time, said ...Saying) (bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	n, err := v.db.exec(ctx, liftHold, at.UnixMicro(), id[:])
+	lifted, err := v.changeAndNote(ctx, said, liftHold, at.UnixMicro(), id[:])
 	if err != nil {
 		return false, v.failed("lift a legal hold", err)
 	}
-	return n > 0, nil
+	return lifted, nil
 }
 
 // Holds returns all holds, also lifted and expired ones, by time.

@@ -43,7 +43,9 @@ const (
 	cancelRequest = `UPDATE requests SET state = ?, reason = ?, identity = NULL, changed_micros = ? WHERE id = ? AND state IN (?, ?, ?)`
 	noteSubject   = `UPDATE requests SET subject = ? WHERE id = ?`
 	waitRequest   = `UPDATE requests SET state = ?, reason = ?, resume_micros = ?, claimed_micros = 0, changed_micros = ? WHERE id = ? AND state = ?`
-	endRequest    = `UPDATE requests SET state = ?, reason = ?, result = ?, identity = NULL, claimed_micros = 0, changed_micros = ? WHERE id = ? AND state = ?`
+	endRequest    = `UPDATE requests SET state = ?, reason = ?, result = ?, resume_micros = ?, identity = NULL, claimed_micros = 0, changed_micros = ? WHERE id = ? AND state = ?`
+	deferResult   = `UPDATE requests SET resume_micros = ? WHERE id = ? AND state = ? AND resume_micros > 0`
+	amendResult   = `UPDATE requests SET result = ?, resume_micros = 0 WHERE id = ? AND state = ? AND result = ?`
 	extendDue     = `UPDATE requests SET due_micros = ?, changed_micros = ? WHERE id = ? AND due_micros = ? AND identity IS NOT NULL`
 	oldRequests   = requestColumns + ` WHERE identity IS NOT NULL AND wrapped < ?`
 	rewrapRequest = `UPDATE requests SET wrapped = ?, identity = ? WHERE id = ? AND wrapped = ? AND identity IS NOT NULL`
@@ -66,7 +68,7 @@ func scanRequest(rows *sql.Rows, r *Request) error {
 }
 
 // AddRequest stores a request about a person. If one with the caller's id is there already, added is false, and that one is returned, whatever it says.
-func (v *Vault) AddRequest(ctx context.Context, r Request, who Identity) (stored Request, added bool, err error) {
+func (v *Vault) AddRequest(ctx context.Context, r Request, who Identity, said ...Saying) (stored Request, added bool, err error) {
 	if err := who.check(); err != nil {
 		return Request{}, false, err
 	}
@@ -90,11 +92,13 @@ func (v *Vault) AddRequest(ctx context.Context, r Request, who Identity) (stored
 		if err != nil {
 			return err
 		}
-		inserted, err = result.RowsAffected()
-		return err
+		if inserted, err = result.RowsAffected(); err != nil || inserted == 0 {
+			return err
+		}
+		return v.note(ctx, tx, said)
 	})
 	if errors.Is(err, errOtherGeneration) {
-		return v.AddRequest(ctx, r, who) // with the generation that the vault uses now
+		return v.AddRequest(ctx, r, who, said...) // with the generation that the vault uses now
 	}
 	if err != nil {
 		return Request{}, false, v.failed("store a request", err)
@@ -160,26 +164,26 @@ func (v *Vault) RequestIdentity(ctx context.Context, r Request) (Identity, bool,
 // ClaimRequest takes a request to work at it until a time, and returns false if somebody else has it, or there is nothing to do.
 func (v *Vault) ClaimRequest(ctx context.Context, id [16]byte, now, until time.Time) (bool, error) {
 	n := now.UnixMicro()
-	return v.changeRequest(ctx, "claim a request", claimRequest, until.UnixMicro(), gdpr.StateInProgress, n, id[:], n,
+	return v.changeRequest(ctx, "claim a request", nil, claimRequest, until.UnixMicro(), gdpr.StateInProgress, n, id[:], n,
 		gdpr.StateVerified, gdpr.StateInProgress, gdpr.StateWaiting, n)
 }
 
 // KeepRequest extends a claim.
 func (v *Vault) KeepRequest(ctx context.Context, id [16]byte, until time.Time) (bool, error) {
-	return v.changeRequest(ctx, "keep a request", extendClaim, until.UnixMicro(), id[:], gdpr.StateInProgress)
+	return v.changeRequest(ctx, "keep a request", nil, extendClaim, until.UnixMicro(), id[:], gdpr.StateInProgress)
 }
 
 // VerifyRequest notes who has checked that a request is the person's. Only then is it carried out.
-func (v *Vault) VerifyRequest(ctx context.Context, id [16]byte, by string, now time.Time) (bool, error) {
+func (v *Vault) VerifyRequest(ctx context.Context, id [16]byte, by string, now time.Time, said ...Saying) (bool, error) {
 	if by == "" {
 		return false, errors.New("verify a request: by whom?")
 	}
-	return v.changeRequest(ctx, "verify a request", verifyRequest, gdpr.StateVerified, by, now.UnixMicro(), id[:], gdpr.StateReceived)
+	return v.changeRequest(ctx, "verify a request", said, verifyRequest, gdpr.StateVerified, by, now.UnixMicro(), id[:], gdpr.StateReceived)
 }
 
 // CancelRequest ends a request that nobody is at work on yet.
-func (v *Vault) CancelRequest(ctx context.Context, id [16]byte, reason string, now time.Time) (bool, error) {
-	done, err := v.changeRequest(ctx, "cancel a request", cancelRequest, gdpr.StateCancelled, reason, now.UnixMicro(), id[:],
+func (v *Vault) CancelRequest(ctx context.Context, id [16]byte, reason string, now time.Time, said ...Saying) (bool, error) {
+	done, err := v.changeRequest(ctx, "cancel a request", said, cancelRequest, gdpr.StateCancelled, reason, now.UnixMicro(), id[:],
 		gdpr.StateReceived, gdpr.StateVerified, gdpr.StateWaiting)
 	if err != nil || !done {
 		return false, err
@@ -189,37 +193,63 @@ func (v *Vault) CancelRequest(ctx context.Context, id [16]byte, reason string, n
 
 // NoteSubject keeps whose pseudonym a request is about.
 func (v *Vault) NoteSubject(ctx context.Context, id [16]byte, subject gdpr.SubjectID) error {
-	_, err := v.changeRequest(ctx, "note the subject of a request", noteSubject, subject[:], id[:])
+	_, err := v.changeRequest(ctx, "note the subject of a request", nil, noteSubject, subject[:], id[:])
 	return err
 }
 
 // DeferRequest lets a request in progress wait, with the reason.
 func (v *Vault) DeferRequest(ctx context.Context, id [16]byte, reason string, until, now time.Time) (bool, error) {
-	return v.changeRequest(ctx, "defer a request", waitRequest, gdpr.StateWaiting, reason, until.UnixMicro(), now.UnixMicro(), id[:], gdpr.StateInProgress)
+	return v.changeRequest(ctx, "defer a request", nil, waitRequest, gdpr.StateWaiting, reason, until.UnixMicro(), now.UnixMicro(), id[:], gdpr.StateInProgress)
 }
 
-// EndRequest ends a request in progress as completed or refused. From then on it does not say of whom it was; with SQLite no file of the vault does.
-func (v *Vault) EndRequest(ctx context.Context, id [16]byte, state gdpr.RequestState, reason, result string, now time.Time) (bool, error) {
-	done, err := v.changeRequest(ctx, "end a request", endRequest, state, reason, result, now.UnixMicro(), id[:], gdpr.StateInProgress)
+// Ending is how a request ends.
+type Ending struct {
+	State      gdpr.RequestState // completed or refused
+	Reason     string            // why it was refused
+	Result     string            // JSON
+	Unfinished time.Time         // when somebody is to complete the result; zero: it is complete
+}
+
+// EndRequest ends a request in progress. From then on it does not say of whom it was; with SQLite no file of the vault does.
+func (v *Vault) EndRequest(ctx context.Context, id [16]byte, e Ending, now time.Time) (bool, error) {
+	done, err := v.changeRequest(ctx, "end a request", nil, endRequest, e.State, e.Reason, e.Result, microsOrZero(e.Unfinished), now.UnixMicro(), id[:], gdpr.StateInProgress)
 	if err != nil || !done {
 		return false, err
 	}
 	return true, v.eraseFiles(ctx)
 }
 
-// ExtendRequest moves the date at which a request is due, once: due is what it was.
-func (v *Vault) ExtendRequest(ctx context.Context, id [16]byte, due, to, now time.Time) (bool, error) {
-	return v.changeRequest(ctx, "extend a request", extendDue, to.UnixMicro(), now.UnixMicro(), id[:], due.UnixMicro())
+// UnfinishedResults returns the completed requests whose results are to be completed now.
+func (v *Vault) UnfinishedResults(ctx context.Context, now time.Time) ([]Request, error) {
+	return v.requests(ctx, requestColumns+` WHERE state = ? AND resume_micros > 0 AND resume_micros <= ? ORDER BY received_micros, id`, gdpr.StateCompleted, now.UnixMicro())
 }
 
-func (v *Vault) changeRequest(ctx context.Context, doing, query string, args ...any) (bool, error) {
+// DeferResult has a result completed later.
+func (v *Vault) DeferResult(ctx context.Context, id [16]byte, until time.Time) error {
+	_, err := v.changeRequest(ctx, "defer a result", nil, deferResult, until.UnixMicro(), id[:], gdpr.StateCompleted)
+	return err
+}
+
+// AmendResult completes a result, unless it is not what it was any more.
+func (v *Vault) AmendResult(ctx context.Context, id [16]byte, was, result string) error {
+	_, err := v.changeRequest(ctx, "amend a result", nil, amendResult, result, id[:], gdpr.StateCompleted, was)
+	return err
+}
+
+// ExtendRequest moves the date at which a request is due, once: due is what it was.
+func (v *Vault) ExtendRequest(ctx context.Context, id [16]byte, due, to, now time.Time, said ...Saying) (bool, error) {
+	return v.changeRequest(ctx, "extend a request", said, extendDue, to.UnixMicro(), now.UnixMicro(), id[:], due.UnixMicro())
+}
+
+// changeRequest makes a change, and notes what is to be said about it if there was one.
+func (v *Vault) changeRequest(ctx context.Context, doing string, said []Saying, query string, args ...any) (bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	n, err := v.db.exec(ctx, query, args...)
+	changed, err := v.changeAndNote(ctx, said, query, args...)
 	if err != nil {
 		return false, v.failed(doing, err)
 	}
-	return n > 0, nil
+	return changed, nil
 }
 
 // eraseFiles has what was deleted disappear from the database's files.

@@ -24,6 +24,12 @@ type StoreStatus struct {
 	Note   string `json:"note,omitempty"`
 }
 
+// Residual is what a search after the destruction has found.
+type Residual struct {
+	VaultRows   uint64  `json:"vault_rows"`   // that still have the pseudonym or the key, beside the record of the destruction and holds
+	SealedSince *uint64 `json:"sealed_since"` // entries under the pseudonym that were sealed after the receipt's wait; null: not counted yet
+}
+
 // Receipt says what an erasure has destroyed. It names no person, and the pseudonym that it names leads nowhere any more.
 type Receipt struct {
 	RequestID         string        `json:"request_id"`
@@ -35,6 +41,7 @@ type Receipt struct {
 	KeyIDs            []string      `json:"key_ids"`
 	EventsUnreadable  *uint64       `json:"events_unreadable"` // null: not counted yet
 	EventsOfOthers    *uint64       `json:"events_of_others"`  // how many of them are other people's too
+	Residual          *Residual     `json:"residual"`
 	Stores            []StoreStatus `json:"stores"`
 	Log               string        `json:"log"` // where the entry about it stands
 	Seq               uint64        `json:"seq"`

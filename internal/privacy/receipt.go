@@ -1,0 +1,144 @@
+package privacy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agentaudit/agentaudit/internal/systemlog"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+const (
+	// countWithin is how long a receipt waits for what has to be counted in ClickHouse. What takes longer is counted afterwards.
+	countWithin = 3 * time.Second
+	// countAgain is when that is tried again.
+	countAgain = 30 * time.Second
+)
+
+// receipt says what became of the person's data, place by place.
+func (w *Worker) receipt(ctx context.Context, request *vault.Request, erased vault.Erased, place systemlog.Place) (*gdpr.Receipt, error) {
+	kept, err := w.kafkaKeeps(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at := erased.At
+	until := func(d time.Duration) string { return at.Add(d).Format(time.RFC3339) }
+	r := &gdpr.Receipt{
+		RequestID: gdpr.SubjectID(request.ID).String(), Status: string(gdpr.StateCompleted), At: at.Format(time.RFC3339Nano),
+		SubjectsDestroyed: 1, KeysDestroyed: 1, Subjects: []string{erased.Subject.String()}, KeyIDs: []string{erased.KeyID.String()},
+		Log: place.Log, Seq: place.Seq,
+		Stores: []gdpr.StoreStatus{
+			{Store: "vault", Status: gdpr.StoreErased},
+			{Store: "events", Status: gdpr.StoreErased, Note: "entries stay, under a pseudonym that leads nowhere"},
+			{Store: storeContent, Status: gdpr.StorePending},
+			{Store: "rejected records", Status: gdpr.StoreWaiting, Until: until(time.Duration(w.cfg.RejectedKeepDays+1) * 24 * time.Hour), Note: "what could not be read may be anybody's"},
+			{Store: "baselines", Status: gdpr.StoreNothing},
+			{Store: "alerts", Status: gdpr.StoreNothing},
+			{Store: "kafka", Status: gdpr.StoreWaiting, Until: until(kept + segmentAge)},
+			{Store: "backups of the vault", Status: gdpr.StoreWaiting, Until: until(w.cfg.BackupsDie)},
+		},
+	}
+	if w.deps.Vault.KeepsDeleted() {
+		r.Stores[0] = gdpr.StoreStatus{Store: "vault", Status: gdpr.StoreWaiting, Until: until(w.cfg.BackupsDie), Note: "PostgreSQL keeps dead rows and its journal until the keys' generation ends"}
+	}
+	left, err := w.deps.Vault.Traces(ctx, erased.Subject, erased.KeyID)
+	if err != nil {
+		return nil, err
+	}
+	r.Residual = &gdpr.Residual{VaultRows: left}
+	counting, cancel := context.WithTimeout(ctx, w.countWithin)
+	defer cancel()
+	if err := w.count(counting, r, erased); err != nil {
+		w.deps.Log.Warn("the entries of an erasure are not counted yet", "request", r.RequestID, "error", err)
+	}
+	return r, nil
+}
+
+// storeContent is the place that is pending until its entries are counted.
+const storeContent = "content"
+
+// count fills in what ClickHouse knows: how many entries the erasure has made unreadable, and whether anything came after it.
+func (w *Worker) count(ctx context.Context, r *gdpr.Receipt, erased vault.Erased) error {
+	use, err := w.deps.Store.CountKey(ctx, erased.KeyID)
+	if err != nil {
+		return err
+	}
+	since, err := w.deps.Store.CountSealedSince(ctx, erased.Subject, erased.At.Add(w.cfg.Lease))
+	if err != nil {
+		return err
+	}
+	r.EventsUnreadable, r.EventsOfOthers, r.Residual.SealedSince = &use.Entries, &use.Shared, &since
+	for i := range r.Stores {
+		if r.Stores[i].Store == storeContent {
+			r.Stores[i].Status = gdpr.StoreUnreadable
+		}
+	}
+	return nil
+}
+
+func (w *Worker) signed(r *gdpr.Receipt) (string, error) {
+	if err := w.deps.Author.SignReceipt(r); err != nil {
+		return "", fmt.Errorf("sign the receipt: %w", err)
+	}
+	text, err := json.Marshal(r)
+	return string(text), err
+}
+
+// completeReceipts counts what receipts were given without.
+func (w *Worker) completeReceipts(ctx context.Context) error {
+	list, err := w.deps.Vault.UnfinishedResults(ctx, time.Now())
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if err := w.completeReceipt(ctx, &list[i]); err != nil {
+			w.deps.Log.Warn("the entries of an erasure cannot be counted, trying again", "request", gdpr.SubjectID(list[i].ID), "error", err)
+			if err := w.deps.Vault.DeferResult(ctx, list[i].ID, time.Now().Add(w.countAgain)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (w *Worker) completeReceipt(ctx context.Context, request *vault.Request) error {
+	var r gdpr.Receipt
+	if err := json.Unmarshal([]byte(request.Result), &r); err != nil {
+		return fmt.Errorf("the stored receipt cannot be read: %w", err)
+	}
+	erased, err := erasedOf(&r)
+	if err != nil {
+		return fmt.Errorf("the stored receipt cannot be read: %w", err)
+	}
+	if err := w.count(ctx, &r, erased); err != nil {
+		return err
+	}
+	text, err := w.signed(&r)
+	if err != nil {
+		return err
+	}
+	return w.deps.Vault.AmendResult(ctx, request.ID, request.Result, text)
+}
+
+// erasedOf reads from a receipt what it is about.
+func erasedOf(r *gdpr.Receipt) (vault.Erased, error) {
+	if len(r.KeyIDs) != 1 || len(r.Subjects) != 1 || r.Residual == nil {
+		return vault.Erased{}, errors.New("it does not name one subject and one key")
+	}
+	key, err := uuid.Parse(r.KeyIDs[0])
+	if err != nil {
+		return vault.Erased{}, err
+	}
+	subject, err := uuid.Parse(r.Subjects[0])
+	if err != nil {
+		return vault.Erased{}, err
+	}
+	at, err := time.Parse(time.RFC3339Nano, r.At)
+	return vault.Erased{Subject: gdpr.SubjectID(subject), KeyID: gdpr.KeyID(key), At: at}, err
+}
