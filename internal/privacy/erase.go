@@ -18,37 +18,27 @@ const typeErasure = "gdpr.erasure"
 
 // erase carries out an erasure. Each step can be repeated: whatever was done before a crash is found as it is.
 func (w *Worker) erase(ctx context.Context, request *vault.Request) error {
-	if err := w.findSubject(ctx, request); err != nil {
-		return err
-	}
-	if err := w.say(ctx, request, gdpr.StateInProgress, ""); err != nil {
-		return err
-	}
-	if err := w.checkHolds(ctx, request.Subject); err != nil {
-		return err
-	}
-	suppression, err := w.suppression(ctx, request)
+	erased, done, err := w.deps.Vault.Destroyed(ctx, request.ID)
 	if err != nil {
 		return err
 	}
-	erased, found, err := w.deps.Vault.Erase(ctx, vault.Erasure{Request: request.ID, Subject: request.Subject, Suppression: suppression, At: time.Now()})
-	var held *vault.HeldError
-	switch {
-	case errors.As(err, &held):
-		return &refusal{held.Error()}
-	case err != nil:
+	if done {
+		// No hold that was ordered since can refuse it any more. And a vault that was restored does not know whom the request is about.
+		request.Subject = erased.Subject
+	} else if erased, err = w.destroy(ctx, request); err != nil {
 		return err
-	case !found:
-		return &refusal{"the person was erased by another request meanwhile"}
 	}
+	w.passed(stepDestroyed)
 	// Until then a process may seal on with what it had in memory. What lands later is dead: its key is gone.
 	if err := sleepUntil(ctx, erased.At.Add(w.cfg.Lease)); err != nil {
 		return err
 	}
+	w.passed(stepForgotten)
 	place, err := w.sayErased(ctx, request, erased)
 	if err != nil {
 		return err
 	}
+	w.passed(stepSaid)
 	receipt, err := w.receipt(ctx, request, erased, place)
 	if err != nil {
 		return err
@@ -57,14 +47,46 @@ func (w *Worker) erase(ctx context.Context, request *vault.Request) error {
 	if err != nil {
 		return err
 	}
+	w.passed(stepReceipt)
 	if err := w.endOthers(ctx, request); err != nil {
 		return err
 	}
+	w.passed(stepOthers)
 	how := vault.Ending{State: gdpr.StateCompleted, Result: text}
 	if receipt.EventsUnreadable == nil {
 		how.Unfinished = time.Now().Add(w.countAgain)
 	}
 	return w.end(ctx, request, how)
+}
+
+// destroy has the vault destroy the person, unless a hold forbids it.
+func (w *Worker) destroy(ctx context.Context, request *vault.Request) (vault.Erased, error) {
+	if err := w.findSubject(ctx, request); err != nil {
+		return vault.Erased{}, err
+	}
+	if err := w.say(ctx, request, gdpr.StateInProgress, ""); err != nil {
+		return vault.Erased{}, err
+	}
+	w.passed(stepBegun)
+	if err := w.checkHolds(ctx, request.Subject); err != nil {
+		return vault.Erased{}, err
+	}
+	w.passed(stepHeld)
+	suppression, err := w.suppression(ctx, request)
+	if err != nil {
+		return vault.Erased{}, err
+	}
+	erased, found, err := w.deps.Vault.Erase(ctx, vault.Erasure{Request: request.ID, Subject: request.Subject, Suppression: suppression, At: time.Now()})
+	var held *vault.HeldError
+	switch {
+	case errors.As(err, &held):
+		return vault.Erased{}, &refusal{held.Error()}
+	case err != nil:
+		return vault.Erased{}, err
+	case !found:
+		return vault.Erased{}, &refusal{"the person was erased by another request meanwhile"}
+	}
+	return erased, nil
 }
 
 // endOthers ends the person's other requests, which nobody may ever verify: each still says, encrypted, of whom it is.

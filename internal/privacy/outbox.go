@@ -66,12 +66,12 @@ func (w *Worker) speak(ctx context.Context) error {
 // sayNoted says the earliest part of the outbox, and returns how much.
 func (w *Worker) sayNoted(ctx context.Context) (int, error) {
 	now := time.Now()
-	noted, err := w.deps.Vault.ClaimUnsaid(ctx, sayAtOnce, now, now.Add(claimFor))
+	noted, err := w.deps.Vault.ClaimUnsaid(ctx, sayAtOnce, now, now.Add(w.claimFor))
 	if err != nil || len(noted) == 0 {
 		return 0, err
 	}
 	// Longer than the claim lasts, another process may say it too.
-	bounded, cancel := context.WithTimeoutCause(ctx, claimFor/2, systemlog.ErrNotSealed)
+	bounded, cancel := context.WithTimeoutCause(ctx, w.claimFor/2, systemlog.ErrNotSealed)
 	defer cancel()
 	records := make([]events.Record, len(noted))
 	for i, n := range noted {

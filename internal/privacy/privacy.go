@@ -60,13 +60,14 @@ type Worker struct {
 	deps    Deps
 	speaker *systemlog.Speaker
 
-	countWithin, countAgain time.Duration
+	claimFor, countWithin, countAgain time.Duration
+	passed                            func(step string) // for tests: what a request has just passed
 }
 
 // New returns a Worker.
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
-		cfg: cfg, deps: deps, countWithin: countWithin, countAgain: countAgain,
+		cfg: cfg, deps: deps, claimFor: claimFor, countWithin: countWithin, countAgain: countAgain, passed: func(string) {},
 		speaker: systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: cfg.SystemTopic}),
 	}
 }
@@ -129,11 +130,12 @@ func (w *Worker) round(ctx context.Context) error {
 	}
 	for _, request := range list {
 		now := time.Now()
-		taken, err := w.deps.Vault.ClaimRequest(ctx, request.ID, now, now.Add(claimFor))
+		taken, err := w.deps.Vault.ClaimRequest(ctx, request.ID, now, now.Add(w.claimFor))
 		if err != nil {
 			return err
 		}
 		if taken {
+			w.passed(stepTaken)
 			w.work(ctx, request)
 		}
 	}
@@ -179,12 +181,12 @@ func (w *Worker) keepClaim(ctx context.Context, id [16]byte) (stop func()) {
 	done := make(chan struct{})
 	go func() { // ends with stop
 		defer close(done)
-		tick := time.NewTicker(claimFor / 3)
+		tick := time.NewTicker(w.claimFor / 3)
 		defer tick.Stop()
 		for {
 			select {
 			case <-tick.C:
-				_, _ = w.deps.Vault.KeepRequest(ctx, id, time.Now().Add(claimFor)) // the next one may get through
+				_, _ = w.deps.Vault.KeepRequest(ctx, id, time.Now().Add(w.claimFor)) // the next one may get through
 			case <-ctx.Done():
 				return
 			}
@@ -192,6 +194,20 @@ func (w *Worker) keepClaim(ctx context.Context, id [16]byte) (stop func()) {
 	}()
 	return func() { cancel(); <-done }
 }
+
+// Steps of a request, in order. Whatever ends the process behind any of them, the next one goes on.
+const (
+	stepTaken     = "taken"
+	stepBegun     = "begun: the log says so"
+	stepHeld      = "no hold forbids it"
+	stepDestroyed = "destroyed"
+	stepForgotten = "caches have forgotten"
+	stepSaid      = "destruction stands in the log"
+	stepReceipt   = "receipt signed"
+	stepOthers    = "other requests ended"
+	stepEndSaid   = "the log says that it has ended"
+	stepEnded     = "ended"
+)
 
 // refusal is the end of a request that is not carried out.
 type refusal struct{ reason string }
@@ -212,7 +228,9 @@ func (w *Worker) end(ctx context.Context, request *vault.Request, how vault.Endi
 	if err := w.say(ctx, request, how.State, how.Reason); err != nil {
 		return err
 	}
+	w.passed(stepEndSaid)
 	_, err := w.deps.Vault.EndRequest(ctx, request.ID, how, time.Now())
+	w.passed(stepEnded)
 	return err
 }
 

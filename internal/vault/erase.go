@@ -97,6 +97,20 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 	return done, true, err
 }
 
+// Destroyed returns what a request has destroyed, and false if it has destroyed nothing yet.
+func (v *Vault) Destroyed(ctx context.Context, request [16]byte) (Erased, bool, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	list, err := collect(ctx, v.db.read, scanErased, v.db.query(selectDestroyed), request[:])
+	if err != nil {
+		return Erased{}, false, v.failed("look for what was destroyed", err)
+	}
+	if len(list) == 0 {
+		return Erased{}, false, nil
+	}
+	return list[0], true, nil
+}
+
 // KeepsDeleted says whether the database keeps what was deleted for a while: PostgreSQL has dead rows and a journal, which open as long as the generation of
 // the key-encryption key is there that they were wrapped under.
 func (v *Vault) KeepsDeleted() bool { return v.db.keepsDeleted() }

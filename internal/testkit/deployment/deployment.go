@@ -23,22 +23,29 @@ import (
 	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
-// Name is the deployment's name.
-const Name = "test"
+const (
+	// Name is the deployment's name.
+	Name = "test"
+	// AuthorName is under which name its exporter signs what it says.
+	AuthorName = "exporter"
+)
 
 // Deployment is what New has made. It is closed at the end of the test.
 type Deployment struct {
-	Server  testkit.ClickHouseServer
-	Store   *store.Store
-	Vault   *vault.Vault
-	Keyring *vault.Keyring
-	VaultDB string // the vault's SQLite file
-	Kafka   *kafkaio.Client
-	Author  *author.Author // "exporter"
-	Log     *slog.Logger
-	KeyDir  string // of the keys that sign checkpoints
-	Ingest  ingest.Config
-	Exports exporter.Config
+	Server    testkit.ClickHouseServer
+	Store     *store.Store
+	Vault     *vault.Vault
+	Keyring   *vault.Keyring
+	VaultDB   string // the vault's SQLite file
+	KeyFile   string // of the keyring
+	Broker    string // address
+	Kafka     *kafkaio.Client
+	Author    *author.Author // AuthorName
+	AuthorKey string         // file
+	Log       *slog.Logger
+	KeyDir    string // of the keys that sign checkpoints
+	Ingest    ingest.Config
+	Exports   exporter.Config
 
 	Exporter *exporter.Exporter   // the one that was started last
 	Metrics  *prometheus.Registry // its
@@ -61,7 +68,8 @@ func New(t testing.TB) *Deployment {
 	if err := d.Store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	d.Keyring, err = vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + filepath.Join(t.TempDir(), "keyring")})
+	d.KeyFile = filepath.Join(t.TempDir(), "keyring")
+	d.Keyring, err = vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + d.KeyFile})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,25 +78,25 @@ func New(t testing.TB) *Deployment {
 	if _, err := logkeys.Create(d.KeyDir, Name); err != nil {
 		t.Fatal(err)
 	}
-	authorKey := filepath.Join(t.TempDir(), "author.key")
-	if err := author.CreateKey(authorKey); err != nil {
+	d.AuthorKey = filepath.Join(t.TempDir(), "author.key")
+	if err := author.CreateKey(d.AuthorKey); err != nil {
 		t.Fatal(err)
 	}
-	if d.Author, err = author.Load("exporter", authorKey); err != nil {
+	if d.Author, err = author.Load(AuthorName, d.AuthorKey); err != nil {
 		t.Fatal(err)
 	}
-	broker := testkit.EmbeddedKafka(t).Address
+	d.Broker = testkit.EmbeddedKafka(t).Address
 	kafkaConfig := kafkaio.DefaultConfig()
-	kafkaConfig.Brokers = []string{broker}
+	kafkaConfig.Brokers = []string{d.Broker}
 	if d.Kafka, err = kafkaio.New(kafkaConfig, kafkaio.Deps{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Kafka.Close)
 	d.Ingest = ingest.DefaultConfig()
-	d.Ingest.EventsTopic, d.Ingest.SystemTopic, d.Ingest.Group = testkit.Topic(t, broker, 1), testkit.Topic(t, broker, 1), t.Name()
+	d.Ingest.EventsTopic, d.Ingest.SystemTopic, d.Ingest.Group = testkit.Topic(t, d.Broker, 1), testkit.Topic(t, d.Broker, 1), t.Name()
 	d.Ingest.Linger = 10 * time.Millisecond
 	d.Exports = exporter.DefaultConfig()
-	d.Exports.SystemTopic, d.Exports.CheckpointTopic = d.Ingest.SystemTopic, testkit.Topic(t, broker, 1)
+	d.Exports.SystemTopic, d.Exports.CheckpointTopic = d.Ingest.SystemTopic, testkit.Topic(t, d.Broker, 1)
 	d.Exports.PollEvery, d.Exports.RecheckEvery, d.Exports.PublicTiles = 20*time.Millisecond, time.Second, true
 	return d
 }
