@@ -24,16 +24,17 @@ type Erased struct {
 	Subject gdpr.SubjectID
 	KeyID   gdpr.KeyID
 	At      time.Time // kept in microseconds, UTC
+	Exports int       // archives, and attempts at them, whose secrets went along
 }
 
 const (
-	selectDestroyed = `SELECT subject, key_id, at_micros FROM destroyed WHERE request = ?`
-	insertDestroyed = `INSERT INTO destroyed (request, subject, key_id, at_micros) VALUES (?, ?, ?, ?)`
+	selectDestroyed = `SELECT subject, key_id, at_micros, exports FROM destroyed WHERE request = ?`
+	insertDestroyed = `INSERT INTO destroyed (request, subject, key_id, at_micros, exports) VALUES (?, ?, ?, ?, ?)`
 	selectErasable  = `SELECT lookup, key_id FROM subjects WHERE id = ?`
 )
 
 func scanErased(rows *sql.Rows, e *Erased) error {
-	return rows.Scan(fixed(e.Subject[:]), fixed(e.KeyID[:]), microTime{&e.At})
+	return rows.Scan(fixed(e.Subject[:]), fixed(e.KeyID[:]), microTime{&e.At}, &e.Exports)
 }
 
 type erasable struct {
@@ -87,10 +88,20 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 	if err := v.storeSuppression(ctx, tx, &rows[0].lookup, &e.Suppression); err != nil {
 		return Erased{}, false, err
 	}
-	if _, err := tx.ExecContext(ctx, v.db.query(insertDestroyed), e.Request[:], done.Subject[:], done.KeyID[:], done.At.UnixMicro()); err != nil {
+	// The subject before the exports: one that is begun at the same time waits for the subject, or is waited for here and seen below.
+	if _, err := tx.ExecContext(ctx, v.db.query(deleteSubject), e.Subject[:]); err != nil {
 		return Erased{}, false, err
 	}
-	if _, err := tx.ExecContext(ctx, v.db.query(deleteSubject), e.Subject[:]); err != nil {
+	exports, err := tx.ExecContext(ctx, v.db.query(eraseExports), e.Subject[:])
+	if err != nil {
+		return Erased{}, false, err
+	}
+	n, err := exports.RowsAffected()
+	if err != nil {
+		return Erased{}, false, err
+	}
+	done.Exports = int(n)
+	if _, err := tx.ExecContext(ctx, v.db.query(insertDestroyed), e.Request[:], done.Subject[:], done.KeyID[:], done.At.UnixMicro(), n); err != nil {
 		return Erased{}, false, err
 	}
 	_, err = v.noteChange(ctx, tx, &e.Subject)
@@ -118,7 +129,7 @@ func (v *Vault) KeepsDeleted() bool { return v.db.keepsDeleted() }
 // traces are where a pseudonym or a key id may stand while the subject is there. (Of one that is destroyed the record of the destruction has both, and legal
 // holds the pseudonym.)
 var traces = []struct{ table, column string }{
-	{"subjects", "id"}, {"subjects", "key_id"},
+	{"subjects", "id"}, {"subjects", "key_id"}, {"exports", "subject"},
 }
 
 // Traces counts the rows that still have a destroyed subject's pseudonym or key.

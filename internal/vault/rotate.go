@@ -25,7 +25,8 @@ const (
 	oldDayKeys       = dayKeyColumns + `wrapped < ?`
 	updateDayKey     = `UPDATE day_keys SET wrapped = ?, keys = ? WHERE day = ? AND wrapped = ?`
 	wrappedUnder     = `SELECT EXISTS (SELECT 1 FROM deployment WHERE generation = ?) OR EXISTS (SELECT 1 FROM day_keys WHERE wrapped = ?)
-		OR EXISTS (SELECT 1 FROM subjects WHERE wrapped = ?) OR EXISTS (SELECT 1 FROM requests WHERE wrapped = ? AND identity IS NOT NULL)`
+		OR EXISTS (SELECT 1 FROM subjects WHERE wrapped = ?) OR EXISTS (SELECT 1 FROM requests WHERE wrapped = ? AND identity IS NOT NULL)
+		OR EXISTS (SELECT 1 FROM exports WHERE wrapped = ? AND secret IS NOT NULL)`
 	deleteFingerprint = `DELETE FROM key_generations WHERE generation = ?`
 )
 
@@ -44,6 +45,9 @@ func (v *Vault) Rewrap(ctx context.Context) (subjects int, err error) {
 	}
 	if err := v.rewrapRequests(ctx, newest); err != nil {
 		return 0, v.failed("rewrap requests", err)
+	}
+	if err := v.rewrapExports(ctx, newest); err != nil {
+		return 0, v.failed("rewrap exports", err)
 	}
 	for {
 		read, done, err := v.rewrapSome(ctx, newest)
@@ -213,7 +217,7 @@ func (v *Vault) releaseGeneration(ctx context.Context, generation int) error {
 			return err
 		}
 		var used bool
-		if err := tx.QueryRowContext(ctx, v.db.query(wrappedUnder), generation, generation, generation, generation).Scan(&used); err != nil {
+		if err := tx.QueryRowContext(ctx, v.db.query(wrappedUnder), generation, generation, generation, generation, generation).Scan(&used); err != nil {
 			return err
 		}
 		if used {

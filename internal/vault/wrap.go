@@ -17,6 +17,7 @@ const (
 	purposeIdentity    = "identity"
 	purposeDayKeys     = "day keys"
 	purposeRequest     = "request"
+	purposeExport      = "export"
 )
 
 // wrapLabel parts our derivations from any other use of the same key.
