@@ -38,12 +38,16 @@ func TestWrongUse(t *testing.T) {
 	f("--since", "events", "--since", "yesterday", "--set", "log.level=info")
 	f("--limit", "events", "--limit", "0", "--set", "log.level=info")
 	f("no such file", "emit", "/nowhere.jsonl", "--set", "log.level=info")
+	f("--role", "apikey", "add")
+	f("root", "apikey", "add", "--role", "root")
+	f("--expires", "apikey", "add", "--role", "dpo", "--expires", "2020-01-01", "--set", "log.level=info")
+	f("UUID", "apikey", "revoke", "aak_0", "--set", "log.level=info")
 	f("keys.source", "verify", "--set", "keys.source=file:/nowhere/keyring")
 }
 
 func TestHelpOfEachCommand(t *testing.T) {
 	for _, command := range []string{
-		"up", "emit", "verify", "query", "events", "log list", "log export", "log reopen", "setup", "keys create", "keys create-author", "keys list", "keys rotate", "checkpoint", "prove", "verify-proof", "engine fetch", "config", "version",
+		"up", "emit", "verify", "query", "events", "log list", "log export", "log reopen", "setup", "keys create", "keys create-author", "keys list", "keys rotate", "checkpoint", "prove", "verify-proof", "apikey add", "apikey list", "apikey revoke", "engine fetch", "config", "version",
 	} {
 		code, stdout, stderr := run(nil, append(strings.Fields(command), "--help")...)
 		if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "Usage: agentaudit "+command) || !strings.Contains(stdout, "--data") {

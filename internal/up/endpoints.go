@@ -24,7 +24,7 @@ type Endpoints struct {
 	ClickHousePassword string         `json:"clickhouse_password"`
 	HTTP               string         `json:"http"`
 	Topic              string         `json:"topic"`
-	AdminKeyFile       string         `json:"admin_key_file"` // "": there are no API keys
+	AdminKeyFile       string         `json:"admin_key_file"` // an API key of the role admin
 	VerifierKeys       []string       `json:"verifier_keys"`  // of checkpoints, those that do not sign any more included
 	Pids               map[string]int `json:"pids"`
 }
@@ -87,6 +87,7 @@ func (u *up) write() error {
 		ClickHousePassword: strings.TrimRight(string(password), "\r\n"),
 		HTTP:               u.base(u.cfg.HTTP.Exporter),
 		Topic:              u.cfg.Ingest.Topics.Events,
+		AdminKeyFile:       u.options.Data.adminKey(),
 		VerifierKeys:       keys.VKeys(),
 		Pids:               maps.Clone(u.pids),
 	})

@@ -27,6 +27,7 @@ func (f Folder) secrets() string     { return filepath.Join(string(f), "secrets"
 func (f Folder) password() string    { return filepath.Join(f.secrets(), "clickhouse_password") }
 func (f Folder) authorKey() string   { return filepath.Join(f.secrets(), "exporter.key") }
 func (f Folder) signingKeys() string { return filepath.Join(f.secrets(), "checkpoint-keys") }
+func (f Folder) adminKey() string    { return filepath.Join(f.secrets(), "admin.key") }
 func (f Folder) keyring() string     { return filepath.Join(f.secrets(), "keyring") }
 
 // make makes the folders, for our user only. A folder that holds somebody else's files is refused: its mode would

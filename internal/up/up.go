@@ -118,6 +118,9 @@ func (u *up) startAll(ctx context.Context) error {
 	if err := process.Setup(ctx, u.cfg, kafkaio.Deps{}); err != nil {
 		return err
 	}
+	if err := u.options.Data.makeAdminKey(ctx, u.cfg); err != nil {
+		return err
+	}
 	u.console.printf("topics and tables are ready (%s)", seconds(began))
 	for _, p := range own {
 		if err := u.begin(ctx, p); err != nil {

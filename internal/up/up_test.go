@@ -62,7 +62,8 @@ func TestUp(t *testing.T) {
 			}
 		}
 		if e.Kafka == "" || !strings.HasPrefix(e.ClickHouse, "http://127.0.0.1:") || !strings.HasPrefix(e.HTTP, "http://127.0.0.1:") ||
-			e.ClickHouseUser == "" || len(e.ClickHousePassword) < 20 || e.Topic != "agent.events" || len(e.VerifierKeys) != 1 {
+			e.ClickHouseUser == "" || len(e.ClickHousePassword) < 20 || e.Topic != "agent.events" || len(e.VerifierKeys) != 1 ||
+			e.AdminKeyFile != filepath.Join(u.Dir, "secrets", "admin.key") {
 			t.Errorf("got %+v", e)
 		}
 		err := filepath.WalkDir(u.Dir, func(path string, d fs.DirEntry, err error) error {
@@ -141,7 +142,7 @@ func TestUp(t *testing.T) {
 
 	t.Run("nothing secret or personal is in logs and output", func(t *testing.T) {
 		secrets := []string{e.ClickHousePassword, "quillfeather", "private matter"}
-		for _, name := range []string{"keyring", "exporter.key"} {
+		for _, name := range []string{"keyring", "exporter.key", "admin.key"} {
 			text, err := os.ReadFile(filepath.Join(u.Dir, "secrets", name))
 			if err != nil {
 				t.Fatal(err)

@@ -40,6 +40,16 @@ func (v *Vault) note(ctx context.Context, tx *sql.Tx, said []Saying) error {
 	return nil
 }
 
+// Note stores what is to be said about something that is not in the vault.
+func (v *Vault) Note(ctx context.Context, said ...Saying) error {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	if err := v.db.inTransaction(ctx, func(tx *sql.Tx) error { return v.note(ctx, tx, said) }); err != nil {
+		return v.failed("note what is to be said", err)
+	}
+	return nil
+}
+
 // changeAndNote makes one change, and notes what is to be said about it if there was one.
 func (v *Vault) changeAndNote(ctx context.Context, said []Saying, query string, args ...any) (changed bool, err error) {
 	err = v.db.inTransaction(ctx, func(tx *sql.Tx) error {

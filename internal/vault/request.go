@@ -17,6 +17,7 @@ type Request struct {
 	Kind       gdpr.RequestKind
 	State      gdpr.RequestState
 	Subject    gdpr.SubjectID // zero: not known, or nobody
+	Tenant     string         // the person's; AddRequest takes it from who. Empty for requests of older versions
 	Options    string         // JSON
 	VerifiedBy string         // who has checked that the request is the person's; empty: nobody yet
 	Reason     string         // why it was refused, cancelled or waits; names nobody
@@ -32,9 +33,9 @@ type Request struct {
 
 const (
 	requestColumns = `SELECT id, caller, kind, state, wrapped, identity, subject, options, verified_by, reason, result,
-		received_micros, due_micros, changed_micros, resume_micros FROM requests`
-	insertRequest = `INSERT INTO requests (id, caller, kind, state, wrapped, identity, options, verified_by, received_micros, due_micros, changed_micros)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (caller) DO NOTHING`
+		received_micros, due_micros, changed_micros, resume_micros, tenant FROM requests`
+	insertRequest = `INSERT INTO requests (id, caller, kind, state, wrapped, identity, options, verified_by, received_micros, due_micros, changed_micros, tenant)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (caller) DO NOTHING`
 	// claimRequest takes what can be worked at: it was verified, or somebody has left it, or it has waited long enough.
 	claimRequest = `UPDATE requests SET claimed_micros = ?, state = ?, changed_micros = ? WHERE id = ? AND claimed_micros < ?
 		AND (state = ? OR state = ? OR state = ? AND resume_micros <= ?)`
@@ -54,7 +55,7 @@ const (
 func scanRequest(rows *sql.Rows, r *Request) error {
 	var subject []byte
 	err := rows.Scan(fixed(r.ID[:]), &r.Caller, &r.Kind, &r.State, &r.wrapped, &r.identity, &subject, &r.Options, &r.VerifiedBy, &r.Reason, &r.Result,
-		microTime{&r.Received}, microTime{&r.Due}, microTime{&r.Changed}, microTime{&r.Resume})
+		microTime{&r.Received}, microTime{&r.Due}, microTime{&r.Changed}, microTime{&r.Resume}, &r.Tenant)
 	if err != nil {
 		return err
 	}
@@ -88,7 +89,7 @@ func (v *Vault) AddRequest(ctx context.Context, r Request, who Identity, said ..
 			return err
 		}
 		result, err := tx.ExecContext(ctx, v.db.query(insertRequest), r.ID[:], r.Caller, r.Kind, r.State, generation, identity, r.Options, r.VerifiedBy,
-			r.Received.UnixMicro(), r.Due.UnixMicro(), r.Received.UnixMicro())
+			r.Received.UnixMicro(), r.Due.UnixMicro(), r.Received.UnixMicro(), who.Tenant)
 		if err != nil {
 			return err
 		}
@@ -116,6 +117,15 @@ func (v *Vault) AddRequest(ctx context.Context, r Request, who Identity, said ..
 // Request returns a request, and false if there is none.
 func (v *Vault) Request(ctx context.Context, id [16]byte) (Request, bool, error) {
 	list, err := v.requests(ctx, requestColumns+` WHERE id = ?`, id[:])
+	if err != nil || len(list) == 0 {
+		return Request{}, false, err
+	}
+	return list[0], true, nil
+}
+
+// RequestByCaller returns the request with a caller's own id, and false if there is none.
+func (v *Vault) RequestByCaller(ctx context.Context, caller string) (Request, bool, error) {
+	list, err := v.requests(ctx, requestColumns+` WHERE caller = ?`, caller)
 	if err != nil || len(list) == 0 {
 		return Request{}, false, err
 	}

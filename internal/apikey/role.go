@@ -1,0 +1,47 @@
+package apikey
+
+import "slices"
+
+// Role is what a key is for.
+type Role string
+
+// Roles. None includes another: what each may do stands in the table below.
+const (
+	Viewer  Role = "viewer"  // dashboards
+	Analyst Role = "analyst" // looks at events under pseudonyms, passes people's requests on
+	Auditor Role = "auditor" // checks: proofs, requests and receipts
+	DPO     Role = "dpo"     // answers people: names, contents, requests
+	Admin   Role = "admin"
+)
+
+// Roles returns all roles.
+func Roles() []Role { return []Role{Viewer, Analyst, Auditor, DPO, Admin} }
+
+// Valid says whether it is a role.
+func (r Role) Valid() bool { return slices.Contains(Roles(), r) }
+
+// Right is something that a role may or may not do.
+type Right int
+
+// Rights.
+const (
+	Discover       Right = iota // learn what requests are taken
+	ReadEvents                  // events under pseudonyms
+	RevealPeople                // names and contents, and search by name
+	ReadProofs                  // proofs, with the entries that they are of
+	SubmitRequests              // pass on what a person asks
+	ReadRequest                 // how far one request is, by its id
+	ListRequests                // all requests, receipts
+	DecideRequests              // verify and cancel, and fetch what is handed out
+)
+
+var rights = map[Role][]Right{
+	Viewer:  {Discover, ReadEvents},
+	Analyst: {Discover, ReadEvents, SubmitRequests, ReadRequest},
+	Auditor: {Discover, ReadEvents, ReadProofs, ReadRequest, ListRequests},
+	DPO:     {Discover, ReadEvents, RevealPeople, ReadProofs, SubmitRequests, ReadRequest, ListRequests, DecideRequests},
+	Admin:   {Discover, ReadEvents, RevealPeople, ReadProofs, SubmitRequests, ReadRequest, ListRequests, DecideRequests},
+}
+
+// May says whether a role has a right. What is no role has none.
+func (r Role) May(right Right) bool { return slices.Contains(rights[r], right) }
