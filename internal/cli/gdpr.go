@@ -30,6 +30,7 @@ type gdprCommands struct {
 		Remove gdprHoldRemoveCommand `cmd:"" help:"Lift a legal hold."`
 		List   gdprHoldListCommand   `cmd:"" help:"List the legal holds."`
 	} `cmd:"" help:"Legal holds: add, remove, list."`
+	Consent gdprConsentCommands `cmd:"" help:"What people agree to: grant, withdraw, list, check."`
 }
 
 type gdprEraseCommand struct {

@@ -89,7 +89,7 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 		return Erased{}, false, err
 	}
 	// The subject before the exports: one that is begun at the same time waits for the subject, or is waited for here and seen below.
-	if _, err := tx.ExecContext(ctx, v.db.query(deleteSubject), e.Subject[:]); err != nil {
+	if _, err := v.deleteSubject(ctx, tx, e.Subject); err != nil {
 		return Erased{}, false, err
 	}
 	exports, err := tx.ExecContext(ctx, v.db.query(eraseExports), e.Subject[:])
@@ -129,7 +129,7 @@ func (v *Vault) KeepsDeleted() bool { return v.db.keepsDeleted() }
 // traces are where a pseudonym or a key id may stand while the subject is there. (Of one that is destroyed the record of the destruction has both, and legal
 // holds the pseudonym.)
 var traces = []struct{ table, column string }{
-	{"subjects", "id"}, {"subjects", "key_id"}, {"exports", "subject"},
+	{"subjects", "id"}, {"subjects", "key_id"}, {"exports", "subject"}, {"consents", "subject"}, {"consent_changes", "subject"},
 }
 
 // Traces counts the rows that still have a destroyed subject's pseudonym or key.

@@ -18,6 +18,7 @@ const (
 	purposeDayKeys     = "day keys"
 	purposeRequest     = "request"
 	purposeExport      = "export"
+	purposeConsent     = "consent"
 )
 
 // wrapLabel parts our derivations from any other use of the same key.

@@ -1,0 +1,301 @@
+package vault
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// ConsentChange is one thing that a person says about a purpose.
+type ConsentChange struct {
+	ID        [16]byte // see ConsentID; the same change comes once
+	Purpose   string
+	State     gdpr.ConsentState
+	At        time.Time // kept in microseconds, UTC
+	Reference string    // what shows that it was said; kept encrypted
+}
+
+// ConsentState is what a person has said last about a purpose. The zero value: nothing.
+type ConsentState struct {
+	State   gdpr.ConsentState
+	Since   time.Time
+	Changes int
+}
+
+var (
+	// ErrOtherConsent: the id of a change is another change's.
+	ErrOtherConsent = errors.New("another change of a consent has this id")
+	// ErrTooManyConsents: the person's history is full. Whoever changes their mind so often is a program, or an attack.
+	ErrTooManyConsents = errors.New("too many changes of this person's consents")
+
+	// errConsentRepeated: another transaction with the same id was faster.
+	errConsentRepeated = errors.New("the same change of a consent was stored at the same time")
+)
+
+// maxConsentChanges bounds what one person's consents take, over all purposes. A consent that is granted can be withdrawn beyond it.
+const maxConsentChanges = 10_000
+
+const (
+	selectConsentChange = `SELECT subject, purpose, state FROM consent_changes WHERE id = ?`
+	selectConsent       = `SELECT state, since_micros, changes FROM consents WHERE subject = ? AND purpose = ?`
+	countConsents       = `SELECT count(*) FROM consent_changes WHERE subject = ?`
+	// checkConsent needs no key: people are found by their look-up hash.
+	checkConsent = `SELECT c.state, c.since_micros, c.changes FROM subjects s JOIN consents c ON c.subject = s.id WHERE s.lookup = ? AND c.purpose = ?`
+	// upsertConsent also is the lock that puts changes of one consent in order.
+	upsertConsent = `INSERT INTO consents (subject, purpose, state, since_micros, changes) VALUES (?, ?, ?, ?, 1)
+		ON CONFLICT (subject, purpose) DO UPDATE SET changes = consents.changes + 1, state = excluded.state,
+			since_micros = CASE WHEN consents.state = excluded.state THEN consents.since_micros ELSE excluded.since_micros END
+		RETURNING changes`
+	insertConsentChange = `INSERT INTO consent_changes (id, subject, purpose, number, state, at_micros, reference) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	consentHistory      = `SELECT id, purpose, state, at_micros, reference FROM consent_changes WHERE subject = ? ORDER BY purpose, number`
+)
+
+// consentAttempts bounds how often a change is tried again that met an erasure, or itself.
+const consentAttempts = 5
+
+// ConsentID returns the id of a change for the caller's own id of it: the same for the same, and nothing can be told from it. Without one it is random.
+func (v *Vault) ConsentID(caller string) [16]byte {
+	if caller == "" {
+		return newUUID()
+	}
+	mac := hmac.New(sha256.New, v.secrets.lookup[:])
+	// No look-up hash begins like that: a tenant has no slash.
+	mac.Write([]byte("agentaudit/consent/v1\x00"))
+	mac.Write([]byte(caller))
+	id := [16]byte(mac.Sum(nil))
+	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80 // a UUID of version 8 (RFC 9562)
+	return id
+}
+
+// ChangeConsent stores what a person says about a purpose, and what is to be said about it, for which it asks with the pseudonym. Changes of one consent are
+// put in an order, whoever makes them, and the last one holds. Somebody unknown who grants something becomes known; of somebody unknown nothing is withdrawn,
+// and found is false. If the change is there already, added is false.
+func (v *Vault) ChangeConsent(ctx context.Context, who Identity, c ConsentChange, say func(gdpr.SubjectID) (Saying, error)) (state ConsentState, found, added bool, err error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		subject, found, err := v.consenting(ctx, who, c.State)
+		if err != nil || !found {
+			return ConsentState{}, false, false, err
+		}
+		state, found, added, err = v.changeConsent(ctx, &subject, &c, say)
+		subject.Keys.Wipe()
+		switch {
+		case err == nil && found:
+			return state, true, added, nil
+		case err != nil && !errors.Is(err, errConsentRepeated):
+			return ConsentState{}, false, false, v.failed("change a consent", err)
+		case attempt == consentAttempts:
+			return ConsentState{}, false, false, v.failed("change a consent", ErrUnavailable)
+		}
+	}
+}
+
+// consenting finds whose consent it is.
+func (v *Vault) consenting(ctx context.Context, who Identity, state gdpr.ConsentState) (Subject, bool, error) {
+	if state != gdpr.ConsentGranted {
+		return v.Find(ctx, who)
+	}
+	subjects, err := v.Subjects(ctx, []Identity{who})
+	if err != nil {
+		return Subject{}, false, err
+	}
+	return subjects[0], true, nil
+}
+
+// changeConsent returns found = false if the person was erased meanwhile.
+func (v *Vault) changeConsent(ctx context.Context, s *Subject, c *ConsentChange, say func(gdpr.SubjectID) (Saying, error)) (state ConsentState, found, added bool, err error) {
+	said, err := say(s.ID)
+	if err != nil {
+		return ConsentState{}, false, false, err
+	}
+	err = v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		state, found, added = ConsentState{}, false, false
+		// The person stays until the end of the transaction: a consent of somebody who is gone would never go.
+		there, err := collect(ctx, tx, scanID, v.db.query(`SELECT id FROM subjects WHERE id = ?`+v.db.forShare()), s.ID[:])
+		if err != nil || len(there) == 0 {
+			return err
+		}
+		found = true
+		before, err := collect(ctx, tx, scanConsentKey, v.db.query(selectConsentChange), c.ID[:])
+		if err != nil {
+			return err
+		}
+		if len(before) == 0 {
+			added = true
+			if err := v.appendConsent(ctx, tx, s, c, said); err != nil {
+				return err
+			}
+		} else if before[0] != (consentKey{s.ID, c.Purpose, c.State}) {
+			return ErrOtherConsent
+		}
+		states, err := collect(ctx, tx, scanConsent, v.db.query(selectConsent), s.ID[:], c.Purpose)
+		if err == nil && len(states) != 1 {
+			err = fmt.Errorf("%w: a consent has a history and no state", ErrDamaged)
+		}
+		if err != nil {
+			return err
+		}
+		state = states[0]
+		return nil
+	})
+	return state, found, added, err
+}
+
+func (v *Vault) appendConsent(ctx context.Context, tx *sql.Tx, s *Subject, c *ConsentChange, said Saying) error {
+	if err := v.consentFits(ctx, tx, s, c); err != nil {
+		return err
+	}
+	var number int64
+	err := tx.QueryRowContext(ctx, v.db.query(upsertConsent), s.ID[:], c.Purpose, c.State, c.At.UnixMicro()).Scan(&number)
+	if err != nil {
+		return err
+	}
+	var reference []byte
+	if c.Reference != "" {
+		place := consentPlace(s.ID, c.ID)
+		reference = consentWrapper(s).wrap(purposeConsent, place[:], []byte(c.Reference))
+	}
+	result, err := tx.ExecContext(ctx, v.db.query(insertConsentChange), c.ID[:], s.ID[:], c.Purpose, number, c.State, c.At.UnixMicro(), reference)
+	if err != nil {
+		return err
+	}
+	n, err := result.RowsAffected()
+	if err == nil && n == 0 {
+		err = errConsentRepeated
+	}
+	if err != nil {
+		return err
+	}
+	return v.note(ctx, tx, []Saying{said})
+}
+
+// consentFits refuses more than a person can mean. Withdrawing what is granted always fits.
+func (v *Vault) consentFits(ctx context.Context, tx *sql.Tx, s *Subject, c *ConsentChange) error {
+	n, err := collect(ctx, tx, scanCount, v.db.query(countConsents), s.ID[:])
+	if err != nil || n[0] < maxConsentChanges {
+		return err
+	}
+	states, err := collect(ctx, tx, scanConsent, v.db.query(selectConsent), s.ID[:], c.Purpose)
+	if err != nil {
+		return err
+	}
+	if c.State == gdpr.ConsentWithdrawn && len(states) == 1 && states[0].State == gdpr.ConsentGranted {
+		return nil
+	}
+	return ErrTooManyConsents
+}
+
+// consentWrapper encrypts references under a key of the person's: it goes with the person, in every backup too, and does not change when the key-encryption
+// key does. No message under it begins like those that contents are sealed under.
+func consentWrapper(s *Subject) *wrapper { return newWrapper(0, &s.Keys.Content) }
+
+func consentPlace(subject gdpr.SubjectID, change [16]byte) (place [32]byte) {
+	copy(place[:16], subject[:])
+	copy(place[16:], change[:])
+	return place
+}
+
+// consentKey is what a change is about.
+type consentKey struct {
+	subject gdpr.SubjectID
+	purpose string
+	state   gdpr.ConsentState
+}
+
+func scanConsentKey(rows *sql.Rows, k *consentKey) error {
+	return rows.Scan(fixed(k.subject[:]), &k.purpose, &k.state)
+}
+
+func scanConsent(rows *sql.Rows, s *ConsentState) error {
+	return rows.Scan(&s.State, microTime{&s.Since}, &s.Changes)
+}
+
+// Consent returns what a person has said last about a purpose; the zero value if that is nothing, or nobody of that name is known.
+func (v *Vault) Consent(ctx context.Context, who Identity, purpose string) (ConsentState, error) {
+	if who.check() != nil {
+		return ConsentState{}, nil // nobody like that is ever created
+	}
+	h := newHasher(&v.secrets.lookup).identity(who)
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	states, err := collect(ctx, v.db.read, scanConsent, v.db.query(checkConsent), h[:], purpose)
+	if err := v.db.settled(err); err != nil {
+		return ConsentState{}, v.failed("read a consent", err)
+	}
+	if len(states) == 0 {
+		return ConsentState{}, nil
+	}
+	return states[0], nil
+}
+
+// Consents returns what a person has said about each purpose, by purpose. Of somebody unknown there is nothing.
+func (v *Vault) Consents(ctx context.Context, subject gdpr.SubjectID) ([]gdpr.Consent, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	people, err := collect(ctx, v.db.read, scanSubjectKeys, v.db.query(subjectKeyColumns+"id = ?"), subject[:])
+	if err != nil {
+		return nil, v.failed("read consents", err)
+	}
+	if len(people) == 0 {
+		return nil, nil
+	}
+	s, err := people[0].subject(ctx, v.keys.wrappers())
+	if err != nil {
+		return nil, v.failed("read consents", err)
+	}
+	defer s.Keys.Wipe()
+	rows, err := collect(ctx, v.db.read, scanConsentRow, v.db.query(consentHistory), subject[:])
+	if err != nil {
+		return nil, v.failed("read consents", err)
+	}
+	var list []gdpr.Consent
+	w := consentWrapper(&s)
+	for i := range rows {
+		change, err := rows[i].change(w, subject)
+		if err != nil {
+			return nil, v.failed("read consents", err)
+		}
+		if n := len(list); n == 0 || list[n-1].Purpose != rows[i].purpose {
+			list = append(list, gdpr.Consent{Purpose: rows[i].purpose})
+		}
+		last := &list[len(list)-1]
+		if last.State != change.State {
+			last.State, last.Since = change.State, change.At
+		}
+		last.Changes++
+		last.History = append(last.History, change)
+	}
+	return list, nil
+}
+
+type consentRow struct {
+	id        [16]byte
+	purpose   string
+	state     gdpr.ConsentState
+	at        time.Time
+	reference []byte
+}
+
+func scanConsentRow(rows *sql.Rows, r *consentRow) error {
+	return rows.Scan(fixed(r.id[:]), &r.purpose, &r.state, microTime{&r.at}, &r.reference)
+}
+
+func (r *consentRow) change(w *wrapper, subject gdpr.SubjectID) (gdpr.ConsentChange, error) {
+	change := gdpr.ConsentChange{ID: uuid.UUID(r.id).String(), State: r.state, At: r.at}
+	if r.reference == nil {
+		return change, nil
+	}
+	place := consentPlace(subject, r.id)
+	plain, err := w.unwrap(purposeConsent, place[:], r.reference)
+	change.Reference = string(plain)
+	return change, err
+}
