@@ -29,8 +29,8 @@ func (v *Vault) deleteSubject(ctx context.Context, tx *sql.Tx, id gdpr.SubjectID
 	return true, nil
 }
 
-// Destroy deletes a subject: pseudonym, look-up hash, identity and keys, and what goes with it. Caches drop it within their lease. It is no error if there is none, so that a
-// call whose outcome is unknown can be repeated. With SQLite nothing of the row is in the database's files when Destroy returns without an error.
+// Destroy deletes a subject: pseudonym, look-up hash, identity and keys, and what goes with it. Caches drop it within their lease. It is no error if there is
+// none, so that a call whose outcome is unknown can be repeated. With SQLite nothing of the row is in the database's files when Destroy returns without an error.
 func (v *Vault) Destroy(ctx context.Context, id gdpr.SubjectID) error {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
