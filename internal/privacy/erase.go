@@ -186,7 +186,7 @@ func (w *Worker) suppression(ctx context.Context, request *vault.Request) (vault
 	now := time.Now()
 	s := vault.Suppression{
 		// Not to the microsecond, which would tie it to the entry about the erasure.
-		Until: now.Truncate(time.Minute).Add(time.Minute), Offsets: make(map[string]int64, partitions), Forever: o.SuppressForever,
+		Until: now.Truncate(w.roundUntil).Add(w.roundUntil), Offsets: make(map[string]int64, partitions), Forever: o.SuppressForever,
 	}
 	for partition := range partitions {
 		_, end, err := w.deps.Kafka.Offsets(ctx, w.cfg.EventsTopic, partition)

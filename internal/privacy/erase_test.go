@@ -34,18 +34,36 @@ type rig struct {
 	worker *Worker
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T) *rig { return newRigOn(t, vault.DriverSQLite) }
+
+// onBoth runs a test with the vault in SQLite and in PostgreSQL.
+func onBoth(t *testing.T, test func(t *testing.T, r *rig)) {
+	for _, driver := range []string{vault.DriverSQLite, vault.DriverPostgres} {
+		t.Run(driver, func(t *testing.T) { test(t, newRigOn(t, driver)) })
+	}
+}
+
+func newRigOn(t *testing.T, driver string) *rig {
 	t.Helper()
-	d := deployment.New(t)
+	d := deployment.NewOn(t, driver)
 	d.StartIngest()
 	d.StartExporter()
 	return &rig{Deployment: d, t: t}
 }
 
+// in is the rig for a part of its test.
+func (r *rig) in(t *testing.T) *rig {
+	part := *r
+	part.t = t
+	return &part
+}
+
 func (r *rig) newWorker() *Worker {
 	cfg := DefaultConfig()
 	cfg.EventsTopic, cfg.SystemTopic = r.Ingest.EventsTopic, r.Ingest.SystemTopic
-	return New(cfg, Deps{Kafka: r.Kafka, Store: r.Store, Vault: r.Vault, Author: r.Author, Log: r.Log})
+	w := New(cfg, Deps{Kafka: r.Kafka, Store: r.Store, Vault: r.Vault, Author: r.Author, Log: r.Log})
+	w.roundUntil = time.Second // and not a minute, for which tests would have to wait
+	return w
 }
 
 // start runs a worker.
@@ -130,8 +148,9 @@ func erasureOf(user string) Submission {
 	return Submission{Kind: gdpr.RequestErasure, Who: vault.Identity{Tenant: "acme", User: user}, VerifiedBy: "test"}
 }
 
-func TestErasure(t *testing.T) {
-	r := newRig(t)
+func TestErasure(t *testing.T) { onBoth(t, erasureTest) }
+
+func erasureTest(t *testing.T, r *rig) {
 	for range 10 {
 		r.produce("mia", "")
 		r.produce("mia", "noah")
@@ -197,7 +216,7 @@ func TestErasure(t *testing.T) {
 		}
 	}
 	// Whoever comes by that name now is a stranger, and what is stored verifies.
-	testkit.Eventually(t, 2*time.Minute, func() bool {
+	testkit.Eventually(t, soon, func() bool {
 		r.produce("mia", "")
 		r.awaitSealed()
 		stranger, found := r.find("mia")
@@ -206,8 +225,9 @@ func TestErasure(t *testing.T) {
 	r.wantGood()
 }
 
-func TestRefusedErasures(t *testing.T) {
-	r := newRig(t)
+func TestRefusedErasures(t *testing.T) { onBoth(t, refusedErasuresTest) }
+
+func refusedErasuresTest(t *testing.T, r *rig) {
 	r.produce("mia", "noah")
 	r.produce("ada", "")
 	r.awaitSealed()
@@ -267,8 +287,9 @@ func TestRefusedErasures(t *testing.T) {
 }
 
 // Where counting takes too long, the receipt comes without, and with them later, signed again.
-func TestReceiptIsCompletedLater(t *testing.T) {
-	r := newRig(t)
+func TestReceiptIsCompletedLater(t *testing.T) { onBoth(t, receiptIsCompletedLaterTest) }
+
+func receiptIsCompletedLaterTest(t *testing.T, r *rig) {
 	r.produce("mia", "")
 	r.awaitSealed()
 	impatient := r.newWorker()
@@ -310,8 +331,9 @@ func TestReceiptIsCompletedLater(t *testing.T) {
 }
 
 // What the person has asked besides ends with the erasure: it says, encrypted, of whom it is.
-func TestErasureEndsOtherRequests(t *testing.T) {
-	r := newRig(t)
+func TestErasureEndsOtherRequests(t *testing.T) { onBoth(t, erasureEndsOtherRequestsTest) }
+
+func erasureEndsOtherRequestsTest(t *testing.T, r *rig) {
 	r.produce("mia", "noah")
 	r.awaitSealed()
 	unverified, noahs := erasureOf("mia"), erasureOf("noah")

@@ -25,10 +25,11 @@ import (
 const doomedEnv = "AGENTAUDIT_TEST_DOOMED_WORKER"
 
 type doomed struct {
-	Step                                string
-	URL, Database, User, Password       string
-	Broker, VaultDB, KeyFile, AuthorKey string
-	EventsTopic, SystemTopic            string
+	Step                          string
+	URL, Database, User, Password string
+	Broker, KeyFile, AuthorKey    string
+	Vault                         vault.Config
+	EventsTopic, SystemTopic      string
 }
 
 // TestDoomedWorker is what such a process does.
@@ -51,7 +52,7 @@ func TestDoomedWorker(t *testing.T) {
 	check(err)
 	ring, err := vault.OpenKeyring(t.Context(), vault.KeyConfig{Source: "file:" + d.KeyFile})
 	check(err)
-	v, err := vault.Open(t.Context(), vault.Config{Driver: vault.DriverSQLite, DSN: d.VaultDB, Deployment: deployment.Name}, ring)
+	v, err := vault.Open(t.Context(), d.Vault, ring)
 	check(err)
 	kafkaConfig := kafkaio.DefaultConfig()
 	kafkaConfig.Brokers = []string{d.Broker}
@@ -74,69 +75,70 @@ func TestDoomedWorker(t *testing.T) {
 
 // A process that carries out an erasure is killed behind each step; the next one goes on. There is one outcome, and the log says each step once.
 func TestKilledAtEachStep(t *testing.T) {
-	r := newRig(t)
-	for i, step := range []string{
-		stepTaken, stepBegun, stepHeld, stepDestroyed, stepForgotten, stepSaid, stepReceipt, stepOthers, stepEndSaid, stepEnded,
-	} {
-		t.Run(strings.ReplaceAll(step, " ", "_"), func(t *testing.T) {
-			r := *r
-			r.t = t
-			user := fmt.Sprintf("user-%d", i)
-			r.produce(user, "")
-			r.awaitSealed()
-			before, found := r.find(user)
-			if !found {
-				t.Fatal("the user is not there")
-			}
-			request := r.submit(erasureOf(user))
-			text, err := json.Marshal(doomed{
-				step, r.Server.URL, r.Server.Database, r.Server.User, r.Server.Password, r.Broker, r.VaultDB, r.KeyFile, r.AuthorKey, r.Ingest.EventsTopic, r.Ingest.SystemTopic,
-			})
-			if err != nil {
-				t.Fatal(err)
-			}
-			cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDoomedWorker$")
-			cmd.Env = append(os.Environ(), doomedEnv+"="+string(text))
-			process := testkit.Start(t, cmd)
-			select {
-			case <-process.Done():
-			case <-time.After(soon):
-				t.Fatal("the process was not killed")
-			}
-			if state := cmd.ProcessState.Sys().(syscall.WaitStatus); !state.Signaled() {
-				t.Fatalf("it ended by itself: %s", process.Output())
-			}
-			stop := r.start()
-			ended := r.awaitEnd(request)
-			var receipt gdpr.Receipt
-			if err := json.Unmarshal([]byte(ended.Result), &receipt); err != nil || ended.State != gdpr.StateCompleted || receipt.SubjectsDestroyed != 1 ||
-				receipt.Subjects[0] != before.ID.String() || receipt.EventsUnreadable == nil || *receipt.EventsUnreadable != 1 {
-				t.Errorf("%s, %s: %+v, %v", ended.State, ended.Reason, receipt, err)
-			}
-			testkit.Eventually(t, soon, func() bool {
-				left, err := r.Vault.ClaimUnsaid(context.Background(), 10, time.Now(), time.Now())
-				return err == nil && len(left) == 0
-			}, "everything is said")
-			stop()
-			if _, found := r.find(user); found {
-				t.Error("still there")
-			}
-			said := map[string]int{}
-			for _, recordType := range []string{typeRequest, typeErasure} {
-				list, err := r.Store.FindEvents(t.Context(), store.Filter{Type: recordType, Limit: 1000})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, f := range list {
-					if strings.Contains(string(f.Entry), gdpr.SubjectID(request.ID).String()) {
-						said[recordType]++
-					}
-				}
-			}
-			if said[typeRequest] != 3 || said[typeErasure] != 1 {
-				t.Errorf("the log says %v, want three steps of the request and one erasure", said)
-			}
-		})
+	onBoth(t, func(t *testing.T, r *rig) {
+		for i, step := range []string{
+			stepTaken, stepBegun, stepHeld, stepDestroyed, stepForgotten, stepSaid, stepReceipt, stepOthers, stepEndSaid, stepEnded,
+		} {
+			t.Run(strings.ReplaceAll(step, " ", "_"), func(t *testing.T) { r.in(t).killedAt(step, fmt.Sprintf("user-%d", i)) })
+		}
+		r.wantGood()
+	})
+}
+
+func (r *rig) killedAt(step, user string) {
+	t := r.t
+	r.produce(user, "")
+	r.awaitSealed()
+	before, found := r.find(user)
+	if !found {
+		t.Fatal("the user is not there")
 	}
-	r.wantGood()
+	request := r.submit(erasureOf(user))
+	text, err := json.Marshal(doomed{
+		step, r.Server.URL, r.Server.Database, r.Server.User, r.Server.Password, r.Broker, r.KeyFile, r.AuthorKey, r.VaultAt, r.Ingest.EventsTopic, r.Ingest.SystemTopic,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDoomedWorker$")
+	cmd.Env = append(os.Environ(), doomedEnv+"="+string(text))
+	process := testkit.Start(t, cmd)
+	select {
+	case <-process.Done():
+	case <-time.After(soon):
+		t.Fatal("the process was not killed")
+	}
+	if state := cmd.ProcessState.Sys().(syscall.WaitStatus); !state.Signaled() {
+		t.Fatalf("it ended by itself: %s", process.Output())
+	}
+	stop := r.start()
+	ended := r.awaitEnd(request)
+	var receipt gdpr.Receipt
+	if err := json.Unmarshal([]byte(ended.Result), &receipt); err != nil || ended.State != gdpr.StateCompleted || receipt.SubjectsDestroyed != 1 ||
+		receipt.Subjects[0] != before.ID.String() || receipt.EventsUnreadable == nil || *receipt.EventsUnreadable != 1 {
+		t.Errorf("%s, %s: %+v, %v", ended.State, ended.Reason, receipt, err)
+	}
+	testkit.Eventually(t, soon, func() bool {
+		left, err := r.Vault.ClaimUnsaid(context.Background(), 10, time.Now(), time.Now())
+		return err == nil && len(left) == 0
+	}, "everything is said")
+	stop()
+	if _, found := r.find(user); found {
+		t.Error("still there")
+	}
+	said := map[string]int{}
+	for _, recordType := range []string{typeRequest, typeErasure} {
+		list, err := r.Store.FindEvents(t.Context(), store.Filter{Type: recordType, Limit: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range list {
+			if strings.Contains(string(f.Entry), gdpr.SubjectID(request.ID).String()) {
+				said[recordType]++
+			}
+		}
+	}
+	if said[typeRequest] != 3 || said[typeErasure] != 1 {
+		t.Errorf("the log says %v, want three steps of the request and one erasure", said)
+	}
 }

@@ -61,13 +61,14 @@ type Worker struct {
 	speaker *systemlog.Speaker
 
 	claimFor, countWithin, countAgain time.Duration
+	roundUntil                        time.Duration     // see suppression
 	passed                            func(step string) // for tests: what a request has just passed
 }
 
 // New returns a Worker.
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
-		cfg: cfg, deps: deps, claimFor: claimFor, countWithin: countWithin, countAgain: countAgain, passed: func(string) {},
+		cfg: cfg, deps: deps, claimFor: claimFor, roundUntil: time.Minute, countWithin: countWithin, countAgain: countAgain, passed: func(string) {},
 		speaker: systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: cfg.SystemTopic}),
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/agentaudit/agentaudit/internal/testkit/deployment"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
@@ -25,7 +26,7 @@ func TestRestoredVaultForgetsAgain(t *testing.T) {
 	mia, _ := r.find("mia")
 	noah, _ := r.find("noah")
 	backup := filepath.Join(t.TempDir(), "backup.db")
-	db, err := sql.Open("sqlite", r.VaultDB)
+	db, err := sql.Open("sqlite", r.VaultAt.DSN)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +43,7 @@ func TestRestoredVaultForgetsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	restored := r.OpenVault(backup)
+	restored := r.OpenVault(vault.Config{Driver: vault.DriverSQLite, DSN: backup, Deployment: deployment.Name})
 	in := func(user string) bool {
 		t.Helper()
 		_, found, err := restored.Find(t.Context(), vault.Identity{Tenant: "acme", User: user})

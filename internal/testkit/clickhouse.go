@@ -57,21 +57,27 @@ func EmbeddedClickHouse(t testing.TB) *enginetest.Proc {
 
 // Exec runs one statement over HTTP.
 func (s ClickHouseServer) Exec(ctx context.Context, statement string) error {
+	_, err := s.Query(ctx, statement)
+	return err
+}
+
+// Query runs a statement and returns its answer, up to a megabyte.
+func (s ClickHouseServer) Query(ctx context.Context, statement string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.URL, strings.NewReader(statement))
 	if err != nil {
-		return err
+		return "", err
 	}
 	req.Close = true // an idle connection would look like a leaked goroutine to goleak
 	req.Header.Set("X-ClickHouse-User", s.User)
 	req.Header.Set("X-ClickHouse-Key", s.Password)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer res.Body.Close()
-	answer, err := io.ReadAll(io.LimitReader(res.Body, 4<<10))
+	answer, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err == nil && res.StatusCode != http.StatusOK {
 		err = fmt.Errorf("ClickHouse answers %s: %s", res.Status, answer)
 	}
-	return err
+	return string(answer), err
 }

@@ -36,7 +36,7 @@ type Deployment struct {
 	Store     *store.Store
 	Vault     *vault.Vault
 	Keyring   *vault.Keyring
-	VaultDB   string // the vault's SQLite file
+	VaultAt   vault.Config
 	KeyFile   string // of the keyring
 	Broker    string // address
 	Kafka     *kafkaio.Client
@@ -54,27 +54,31 @@ type Deployment struct {
 	t testing.TB
 }
 
-// New makes a deployment. Nothing runs yet.
+// New makes a deployment with its vault in SQLite. Nothing runs yet.
 func New(t testing.TB) *Deployment {
 	t.Helper()
+	return NewOn(t, vault.DriverSQLite)
+}
+
+// NewOn is New with a vault in SQLite or PostgreSQL.
+func NewOn(t testing.TB, driver string) *Deployment {
+	t.Helper()
 	d := &Deployment{t: t, Server: testkit.ClickHouse(t), KeyDir: filepath.Join(t.TempDir(), "keys"), Log: slog.New(slog.NewTextHandler(t.Output(), nil))}
-	cfg := store.DefaultConfig()
-	cfg.Addresses, cfg.Database, cfg.User, cfg.Password = []string{d.Server.URL}, d.Server.Database, d.Server.User, d.Server.Password
-	var err error
-	if d.Store, err = store.Open(t.Context(), cfg); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = d.Store.Close() })
+	d.Store = d.OpenStore(d.Server.URL)
 	if err := d.Store.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	var err error
 	d.KeyFile = filepath.Join(t.TempDir(), "keyring")
 	d.Keyring, err = vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + d.KeyFile})
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.VaultDB = filepath.Join(t.TempDir(), "vault.db")
-	d.Vault = d.OpenVault(d.VaultDB)
+	d.VaultAt = vault.Config{Driver: driver, DSN: filepath.Join(t.TempDir(), "vault.db"), Deployment: Name}
+	if driver == vault.DriverPostgres {
+		d.VaultAt.DSN = testkit.Postgres(t)
+	}
+	d.Vault = d.OpenVault(d.VaultAt)
 	if _, err := logkeys.Create(d.KeyDir, Name); err != nil {
 		t.Fatal(err)
 	}
@@ -101,15 +105,28 @@ func New(t testing.TB) *Deployment {
 	return d
 }
 
-// OpenVault opens a copy of the vault's file.
-func (d *Deployment) OpenVault(path string) *vault.Vault {
+// OpenVault opens the vault, or a copy of it.
+func (d *Deployment) OpenVault(at vault.Config) *vault.Vault {
 	d.t.Helper()
-	v, err := vault.Open(d.t.Context(), vault.Config{Driver: vault.DriverSQLite, DSN: path, Deployment: Name}, d.Keyring)
+	v, err := vault.Open(d.t.Context(), at, d.Keyring)
 	if err != nil {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { _ = v.Close() })
 	return v
+}
+
+// OpenStore opens ClickHouse at another address, for example behind a proxy.
+func (d *Deployment) OpenStore(url string) *store.Store {
+	d.t.Helper()
+	cfg := store.DefaultConfig()
+	cfg.Addresses, cfg.Database, cfg.User, cfg.Password = []string{url}, d.Server.Database, d.Server.User, d.Server.Password
+	s, err := store.Open(d.t.Context(), cfg)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { _ = s.Close() })
+	return s
 }
 
 // Keys reads the keys that sign checkpoints.

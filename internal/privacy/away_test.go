@@ -1,0 +1,158 @@
+package privacy
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// away is how long a system does not answer.
+const away = time.Second
+
+// ClickHouse or the vault go away in the middle of an erasure: it is carried out when they are back.
+func TestErasureWhileSystemsAreAway(t *testing.T) {
+	r := newRigOn(t, vault.DriverPostgres)
+	atEngine, err := url.Parse(r.Server.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	atVault, err := url.Parse(r.VaultAt.DSN)
+	if err != nil || atVault.Host == "" {
+		t.Skipf("PostgreSQL is not told by a URL with a host: %v", err)
+	}
+	engine, database := testkit.NewProxy(t, atEngine.Host), testkit.NewProxy(t, atVault.Host)
+	atEngine.Host, atVault.Host = engine.Addr, database.Addr
+	behind := r.VaultAt
+	behind.DSN = atVault.String()
+	deps := r.newWorker().deps
+	deps.Store, deps.Vault = r.OpenStore(atEngine.String()), r.OpenVault(behind)
+	for i, step := range []string{stepTaken, stepHeld, stepDestroyed, stepForgotten, stepReceipt, stepOthers} {
+		for name, system := range map[string]*testkit.Proxy{"ClickHouse": engine, "vault": database} {
+			t.Run(name+" away when "+strings.ReplaceAll(step, " ", "_"), func(t *testing.T) {
+				r := r.in(t)
+				user := fmt.Sprintf("%s-%d", name, i)
+				r.produce(user, "")
+				r.awaitSealed()
+				w := New(r.newWorker().cfg, deps)
+				w.claimFor = time.Second
+				var once sync.Once
+				back := make(chan struct{})
+				w.passed = func(passed string) {
+					if passed == step {
+						once.Do(func() {
+							system.Refuse()
+							system.Cut()
+							time.AfterFunc(away, func() { system.Heal(); close(back) })
+						})
+					}
+				}
+				request := r.submit(erasureOf(user))
+				stop := r.Run(w.Run)
+				ended := r.awaitEnd(request)
+				<-back
+				stop()
+				var receipt gdpr.Receipt
+				if err := json.Unmarshal([]byte(ended.Result), &receipt); err != nil || ended.State != gdpr.StateCompleted || receipt.KeysDestroyed != 1 {
+					t.Errorf("%s, %s: %+v, %v", ended.State, ended.Reason, receipt, err)
+				}
+				if _, found := r.find(user); found {
+					t.Error("still there")
+				}
+			})
+		}
+	}
+	r.wantGood()
+}
+
+// count counts entries.
+func (r *rig) count(where string) int {
+	r.t.Helper()
+	text, err := r.Server.Query(context.Background(), "SELECT count() FROM "+r.Server.Database+".events WHERE "+where)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var n int
+	if _, err := fmt.Sscan(text, &n); err != nil {
+		r.t.Fatal(err)
+	}
+	return n
+}
+
+// Records of the person pour in while the person is erased, and many are still unread in Kafka. What is from before the erasure is nobody's afterwards, and
+// nothing is sealed under the old pseudonym any more.
+func TestErasureWhileEventsPourIn(t *testing.T) {
+	const backlog = 100_000
+	r := newRig(t)
+	r.produce("mia", "")
+	r.awaitSealed()
+	mia, _ := r.find("mia")
+	r.start()
+	event := func() kafkaio.Message {
+		return kafkaio.Message{Value: fmt.Appendf(nil,
+			`{"schema":"agentaudit.event/v1","event_id":"01980000-0000-7000-8000-000000000001","time":"%s","type":"tool.call","action":"call","outcome":"success","tenant":"acme","user_id":"mia","content":{"input":"hello"}}`,
+			time.Now().UTC().Format(time.RFC3339Nano))}
+	}
+	batch := make([]kafkaio.Message, 5000)
+	for range backlog / len(batch) {
+		for i := range batch {
+			batch[i] = event()
+		}
+		if err := r.Kafka.Produce(t.Context(), r.Ingest.EventsTopic, batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	request := r.submit(erasureOf("mia"))
+	log := chain.LogName(r.Ingest.EventsTopic, 0, 0)
+	head, err := r.Store.Head(t.Context(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pouring, enough := context.WithCancel(t.Context())
+	poured := 0
+	var producer sync.WaitGroup
+	producer.Go(func() {
+		for pouring.Err() == nil {
+			if r.Kafka.Produce(pouring, r.Ingest.EventsTopic, []kafkaio.Message{event()}) == nil {
+				poured++
+			}
+		}
+	})
+	ended := r.awaitEnd(request)
+	if ended.State != gdpr.StateCompleted {
+		t.Fatal(ended.State, ended.Reason)
+	}
+	atReceipt := time.Now().UTC().Format("2006-01-02 15:04:05.000000")
+	testkit.Eventually(t, soon, func() bool { return r.count("subject != '"+mia.ID.String()+"' AND kind = 'event'") > 100 }, "some records are read after the erasure")
+	enough()
+	producer.Wait()
+	r.awaitSealed()
+	of := "kind = 'event' AND subject = '" + mia.ID.String() + "'"
+	if n := r.count(of + " AND sealed_at > '" + atReceipt + "'"); n != 0 {
+		t.Errorf("%d entries were sealed under the old pseudonym after the receipt", n)
+	}
+	hers, nobodys := r.count(of), r.count("kind = 'event' AND has(findings, 'gdpr.erased')")
+	strangers := r.count("kind = 'event' AND NOT has(findings, 'gdpr.erased') AND NOT (" + of + ")")
+	if nobodys < backlog/10 {
+		t.Errorf("only %d records were nobody's: the backlog was read before", nobodys)
+	}
+	if n := r.count("has(findings, 'gdpr.erased') AND (notEmpty(content) OR subject != toUUID('00000000-0000-0000-0000-000000000000'))"); n != 0 {
+		t.Errorf("%d of them have a subject or content", n)
+	}
+	// A stranger may have come by that name, with records from after the erasure, but not from before it.
+	if n := r.count("kind = 'event' AND NOT has(findings, 'gdpr.erased') AND NOT (" + of + ") AND kafka_offset < " + fmt.Sprint(backlog)); n != 0 {
+		t.Errorf("%d records from before the erasure were brought back under another pseudonym", n)
+	}
+	t.Logf("%d unread at the request; hers %d, nobody's %d, a stranger's %d, poured in meanwhile %d", backlog+1-int(head.Next), hers, nobodys, strangers, poured)
+	r.wantGood()
+}
