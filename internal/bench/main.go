@@ -22,6 +22,7 @@ type options struct {
 	known  int
 	folder uint64
 	stored uint64
+	person uint64
 	parts  string
 }
 
@@ -31,6 +32,7 @@ const (
 	partEndToEnd = "endtoend"
 	partFolder   = "folder"
 	partStored   = "stored"
+	partErasure  = "erasure"
 )
 
 func main() {
@@ -41,7 +43,8 @@ func main() {
 	flag.IntVar(&o.known, "known", 1_000_000, "users of the run that measures memory; 0 leaves it out")
 	flag.Uint64Var(&o.folder, "folder", 10_000_000, "entries of the exported folder that is verified, 530 bytes each; a tenth of them is verified too")
 	flag.Uint64Var(&o.stored, "stored", 10_000_000, "entries of the log in ClickHouse that is sealed, proven and verified")
-	flag.StringVar(&o.parts, "parts", strings.Join([]string{partSteps, partFolder, partStored, partEndToEnd}, ","), "what is measured")
+	flag.Uint64Var(&o.person, "person", 10_000_000, "events of each of the people who are erased, beside people of 1,000")
+	flag.StringVar(&o.parts, "parts", strings.Join([]string{partSteps, partFolder, partStored, partErasure, partEndToEnd}, ","), "what is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -62,6 +65,8 @@ func run(ctx context.Context, o options) error {
 			err = errors.Join(verifyFolder(ctx, o.bin, o.folder/10, t), verifyFolder(ctx, o.bin, o.folder, t))
 		case partStored:
 			err = measureStored(ctx, o.bin, o.stored, t)
+		case partErasure:
+			err = measureErasure(ctx, o.bin, o.person, t)
 		case partEndToEnd:
 			err = endToEnd(ctx, o, t)
 		default:

@@ -36,19 +36,21 @@ func measureStored(ctx context.Context, bin string, entries uint64, t *table) (e
 	if err != nil {
 		return err
 	}
+	var engine *running
 	for _, start := range []func(context.Context) (*running, error){f.startBroker, f.startEngine} {
 		part, err := start(ctx)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, part.stop()) }()
+		engine = part
 	}
 	systems, err := process.Open(ctx, f.cfg, kafkaio.Deps{})
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, systems.Close()) }()
-	s := stored{folder: f, systems: systems, entries: entries, table: t}
+	s := stored{folder: f, systems: systems, engine: engine, entries: entries, table: t}
 	before := speed()
 	if err := s.load(ctx); err != nil {
 		return err
@@ -67,6 +69,7 @@ func measureStored(ctx context.Context, bin string, entries uint64, t *table) (e
 type stored struct {
 	folder  *folder
 	systems *process.Systems
+	engine  *running
 	entries uint64
 	table   *table
 }
