@@ -10,6 +10,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
@@ -27,7 +28,7 @@ func (logPruneCommand) Help() string {
 	return `Drops whole months of logs. First everything is checked, and a record of what was there is signed, sealed and covered by a
 checkpoint; then the rows go. What remains verifies as before, also with checkpoints and proofs from before: the hashes of
 the entries that went are kept. Ingest and exporter must be running, and the ClickHouse user (retention.clickhouse_user)
-must be allowed to delete. Interrupted, it goes on when it is run again. Nothing brings the entries back.`
+must be allowed to delete. Entries that involve somebody under a legal hold, and what is behind them, stay. Interrupted, it goes on when it is run again. Nothing brings the entries back.`
 }
 
 // prunedLine is one cut in `log prune --json`.
@@ -37,6 +38,7 @@ type prunedLine struct {
 	Behind  uint64 `json:"behind"`  // the first entry that stays as it is
 	Entries uint64 `json:"entries"` // how many are concerned
 	Done    bool   `json:"done"`
+	Held    string `json:"held,omitempty"` // the legal hold that keeps what is old from entry behind on
 }
 
 func (c *logPruneCommand) Run(ctx context.Context, w *world) error {
@@ -79,8 +81,11 @@ func (c *logPruneCommand) Run(ctx context.Context, w *world) error {
 		if c.Log != "" && cut.Log != c.Log {
 			continue
 		}
-		line := prunedLine{Log: cut.Log, What: cut.What, Behind: cut.Behind, Entries: cut.Entries, Done: c.Yes}
-		if c.Yes {
+		line := prunedLine{Log: cut.Log, What: cut.What, Behind: cut.Behind, Entries: cut.Entries, Done: c.Yes && cut.Entries > 0}
+		if cut.Held != nil {
+			line.Held = (&vault.HeldError{Hold: *cut.Held}).Error()
+		}
+		if line.Done {
 			if _, err := pruner.Prune(ctx, cut, c.Reason); err != nil {
 				return err
 			}
@@ -108,6 +113,12 @@ func (c *logPruneCommand) print(w *world, line prunedLine) error {
 	if line.Done {
 		verb = "are gone"
 	}
-	_, err := fmt.Fprintf(w.stdout, "%-24s %12d %s %s, up to entry %d\n", line.Log, line.Entries, line.What, verb, line.Behind-1)
+	var err error
+	if line.Entries > 0 {
+		_, err = fmt.Fprintf(w.stdout, "%-24s %12d %s %s, up to entry %d\n", line.Log, line.Entries, line.What, verb, line.Behind-1)
+	}
+	if err == nil && line.Held != "" {
+		_, err = fmt.Fprintf(w.stdout, "%-24s kept from entry %d on by %s\n", line.Log, line.Behind, printable(line.Held))
+	}
 	return err
 }

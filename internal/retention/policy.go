@@ -7,6 +7,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
 // Policy says how long logs are kept, in whole months beside the present one. 0: for ever.
@@ -62,6 +63,12 @@ func (p *Pruner) apply(ctx context.Context, policy Policy) error {
 		cuts, err := p.Plan(ctx, rule.what, Before(time.Now(), rule.months))
 		errs = append(errs, err)
 		for _, cut := range cuts {
+			if cut.Held != nil {
+				p.deps.Log.Warn("a legal hold keeps what is old", "log", cut.Log, "what", cut.What, "from", cut.Behind, "hold", gdpr.SubjectID(cut.Held.ID))
+			}
+			if cut.Entries == 0 {
+				continue
+			}
 			_, err := p.Prune(ctx, cut, "policy")
 			errs = append(errs, err)
 		}

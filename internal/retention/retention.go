@@ -43,10 +43,13 @@ func New(deps Deps, systemTopic string) *Pruner {
 }
 
 // Prune drops what a cut names: it checks the whole log, signs what is there, has that sealed as an entry and covered by a checkpoint, and then drops.
-// Interrupted anywhere, it is called again, or Resume. A *chain.Fault says that the log is not what was vouched for; then nothing is dropped.
+// Interrupted anywhere, it is called again, or Resume. A *vault.HeldError says that a legal hold forbids it, a *chain.Fault that the log is not what was vouched for; then nothing is dropped.
 func (p *Pruner) Prune(ctx context.Context, cut Cut, reason string) (vault.Prune, error) {
 	if err := p.deps.Author.Register(ctx, p.deps.Vault); err != nil {
 		return vault.Prune{}, err
+	}
+	if err := p.forbidden(ctx, partOf(cut.What, cut.Log, cut.Behind)); err != nil {
+		return vault.Prune{}, fmt.Errorf("prune %s: %w", cut.Log, err)
 	}
 	keys, err := p.keys()
 	if err != nil {
@@ -111,15 +114,27 @@ func (p *Pruner) finish(ctx context.Context, prune vault.Prune, keys signing) (v
 
 // drop drops what a prune names, as far as it is there.
 func (p *Pruner) drop(ctx context.Context, prune vault.Prune) error {
-	part := store.Part{Log: prune.Log, Behind: prune.Behind}
+	part := partOf(prune.What, prune.Log, prune.Behind)
+	// It may have been ordered since.
+	if err := p.forbidden(ctx, part); err != nil {
+		return fmt.Errorf("drop what was pruned of %s: %w", prune.Log, err)
+	}
 	progress := func(left uint64) {
 		p.deps.Log.Info("dropping", "log", prune.Log, "what", prune.What, "rows_left", left)
 	}
 	if prune.What == chain.PrunedEntries {
-		part.From = chain.PrunedFrom
 		return p.deps.Dropper.DropEntries(ctx, part, progress)
 	}
 	return p.deps.Dropper.DropContents(ctx, part, progress)
+}
+
+// partOf is what goes of a log.
+func partOf(what, log string, behind uint64) store.Part {
+	part := store.Part{Log: log, Behind: behind}
+	if what == chain.PrunedEntries {
+		part.From = chain.PrunedFrom
+	}
+	return part
 }
 
 // signing are the keys of one moment.

@@ -82,6 +82,34 @@ func (s *Store) Involved(ctx context.Context, with gdpr.SubjectID, some []gdpr.S
 	return ids, nil
 }
 
+// FirstInvolving returns the first entry of a part of a log that involves one of some subjects: as the person who acted, as one whose data was touched, or as one
+// who approved; and which of them. None: nobody.
+func (s *Store) FirstInvolving(ctx context.Context, part Part, some []gdpr.SubjectID) (seq uint64, who []gdpr.SubjectID, err error) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
+	defer cancel()
+	var first proto.ColUInt64
+	var found proto.ColUUID
+	sql := "WITH arrayIntersect(arrayConcat(data_subjects, [subject, approver]), {some:Array(UUID)}) AS involved SELECT seq, arrayJoin(involved) AS id FROM (SELECT seq, data_subjects, subject, approver FROM " + s.events +
+		" WHERE log = {log:String} AND seq >= {from:UInt64} AND seq < {behind:UInt64} AND notEmpty(involved) ORDER BY seq LIMIT 1) FORMAT Native"
+	p := s.readParams().with(params{
+		"param_log": paramText(part.Log), "param_from": strconv.FormatUint(part.From, 10), "param_behind": strconv.FormatUint(part.Behind, 10),
+		"param_some": paramTexts(subjectTexts(some)),
+	})
+	err = s.read(ctx, func(at *server) error {
+		who = who[:0]
+		return at.readNative(ctx, sql, p, proto.Results{{Name: "seq", Data: &first}, {Name: "id", Data: &found}}, func(rows int) error {
+			for i := range rows {
+				seq, who = first[i], append(who, gdpr.SubjectID(found[i]))
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return 0, nil, fmt.Errorf("look for people in a part of %s: %w", part.Log, err)
+	}
+	return seq, who, nil
+}
+
 // SystemEntries calls fn with the system entries of a type, in no order that matters. entry is valid until fn returns.
 func (s *Store) SystemEntries(ctx context.Context, topic, recordType string, fn func(entry []byte) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
