@@ -9,6 +9,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/exporter"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/privacy"
 	"github.com/agentaudit/agentaudit/internal/process"
 )
 
@@ -44,7 +45,11 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 		return nil, errors.Join(process.Mistake{Err: err}, closeAll()) // New asks nobody: it looks at the configuration and the keys
 	}
 	requests := process.NewPrivacy(base.Config, systems, signer, base.Log)
-	return &process.Process{Run: process.Behind(requests, e.Run, requests.Run), Close: closeAll, Checks: e.Checks(), Handler: e.Handler()}, nil
+	breaches, err := privacy.NewBreachClock(systems.Vault, base.Metrics, base.Log)
+	if err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
+	return &process.Process{Run: process.Behind(requests, e.Run, requests.Run, breaches.Run), Close: closeAll, Checks: e.Checks(), Handler: e.Handler()}, nil
 }
 
 // exporterConfig hands the exporter what is its of the configuration.

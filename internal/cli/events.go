@@ -49,7 +49,7 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if err := process.NewPrivacy(cfg, systems, nil, slog.New(slog.NewTextHandler(w.stderr, nil))).Replay(ctx); err != nil {
+	if err := w.replay(ctx, systems); err != nil {
 		return err
 	}
 	found, err := reveal.Find(ctx, reveal.Deps{Store: systems.Store, Vault: systems.Vault}, reveal.Question{
@@ -77,6 +77,15 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 		err = printEvents(out, found)
 	}
 	return errors.Join(err, out.Flush())
+}
+
+// replay compares the vault with the log: a vault that was restored knows people who are erased, of whom nothing may be shown.
+func (w *world) replay(ctx context.Context, systems *process.Systems) error {
+	cfg, err := w.config()
+	if err != nil {
+		return err
+	}
+	return process.NewPrivacy(cfg, systems, nil, slog.New(slog.NewTextHandler(w.stderr, nil))).Replay(ctx)
 }
 
 // parseSince reads a time, a day, or how long ago.

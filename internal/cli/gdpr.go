@@ -31,6 +31,7 @@ type gdprCommands struct {
 		List   gdprHoldListCommand   `cmd:"" help:"List the legal holds."`
 	} `cmd:"" help:"Legal holds: add, remove, list."`
 	Consent gdprConsentCommands `cmd:"" help:"What people agree to: grant, withdraw, list, check."`
+	Breach  gdprBreachCommands  `cmd:"" help:"Breaches of personal data: open, list, status, notice, close."`
 }
 
 type gdprEraseCommand struct {

@@ -27,6 +27,7 @@ type Config struct {
 	Exporter   Exporter   `yaml:"exporter"`
 	Detector   Detector   `yaml:"detector"`
 	Retention  Retention  `yaml:"retention"`
+	Privacy    Privacy    `yaml:"privacy"`
 	Embedded   Embedded   `yaml:"embedded"`
 	HTTP       HTTP       `yaml:"http"`
 	Log        Log        `yaml:"log"`
@@ -44,6 +45,7 @@ func DefaultConfig() Config {
 		Exporter:   defaultExporter(),
 		Detector:   defaultDetector(),
 		Retention:  defaultRetention(),
+		Privacy:    defaultPrivacy(),
 		Embedded:   defaultEmbedded(),
 		HTTP:       defaultHTTP(),
 		Log:        defaultLog(),
@@ -65,6 +67,7 @@ func (c *Config) Validate() error {
 		func() error { return c.Exporter.validateWitnesses(c.Deployment) },
 		c.Detector.validate,
 		c.Retention.validate,
+		c.Privacy.validate,
 		c.Embedded.validate,
 		c.HTTP.validate,
 		c.Log.validate,

@@ -12,8 +12,9 @@ import (
 )
 
 // Changes of consents stand in the log by the pseudonym, in their order; they go with the person, and are not there for the stranger who comes after.
-func TestConsentsInTheLog(t *testing.T) {
-	r := newRig(t)
+func TestConsentsInTheLog(t *testing.T) { onBoth(t, testConsentsInTheLog) }
+
+func testConsentsInTheLog(t *testing.T, r *rig) {
 	mia := vault.Identity{Tenant: "acme", User: "mia"}
 	say := func(state gdpr.ConsentState, caller string) {
 		t.Helper()

@@ -291,7 +291,7 @@ func scanConsentRow(rows *sql.Rows, r *consentRow) error {
 
 func (r *consentRow) change(w *wrapper, subject gdpr.SubjectID) (gdpr.ConsentChange, error) {
 	change := gdpr.ConsentChange{ID: uuid.UUID(r.id).String(), State: r.state, At: r.at}
-	if r.reference == nil {
+	if len(r.reference) == 0 {
 		return change, nil
 	}
 	place := consentPlace(subject, r.id)
