@@ -7,3 +7,8 @@ import _ "embed"
 //
 //go:embed event.schema.json
 var EventSchema []byte
+
+// RequestSchema is the JSON Schema (2020-12) of a person's request, over HTTP and Kafka.
+//
+//go:embed gdpr-request.schema.json
+var RequestSchema []byte

@@ -49,7 +49,13 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 	if err != nil {
 		return nil, errors.Join(err, closeAll())
 	}
-	return &process.Process{Run: process.Behind(requests, e.Run, requests.Run, breaches.Run), Close: closeAll, Checks: e.Checks(), Handler: e.Handler()}, nil
+	outside, err := process.NewOutside(base, systems)
+	if err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
+	return &process.Process{
+		Run: process.Behind(requests, e.Run, requests.Run, breaches.Run, outside.Run), Close: closeAll, Checks: e.Checks(), Handler: outside.Handler(e.Handler()),
+	}, nil
 }
 
 // exporterConfig hands the exporter what is its of the configuration.

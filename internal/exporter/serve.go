@@ -2,12 +2,12 @@ package exporter
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"net/http"
 	"strconv"
 	"sync"
 
+	"github.com/agentaudit/agentaudit/internal/problem"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/witness"
 	"github.com/agentaudit/agentaudit/pkg/chain"
@@ -25,10 +25,10 @@ func (e *Exporter) Handler() http.Handler {
 	mux.Handle("GET "+logPrefix, http.StripPrefix(logPrefix, http.HandlerFunc(s.serve)))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			problem(w, http.StatusMethodNotAllowed, "only GET is answered here")
+			problem.Write(w, http.StatusMethodNotAllowed, "only GET is answered here")
 			return
 		}
-		problem(w, http.StatusNotFound, "there is nothing here; logs are below "+logPrefix)
+		problem.Write(w, http.StatusNotFound, "there is nothing here; logs are below "+logPrefix)
 	})
 	return mux
 }
@@ -44,12 +44,12 @@ type logServer struct {
 
 func (s *logServer) serve(w http.ResponseWriter, r *http.Request) {
 	if !s.exporter.cfg.PublicTiles {
-		problem(w, http.StatusForbidden, "logs are not served to everybody here: exporter.public_tiles is off")
+		problem.Write(w, http.StatusForbidden, "logs are not served to everybody here: exporter.public_tiles is off")
 		return
 	}
 	log, what, err := chain.CutLogPath(r.URL.Path)
 	if err != nil {
-		problem(w, http.StatusNotFound, err.Error())
+		problem.Write(w, http.StatusNotFound, err.Error())
 		return
 	}
 	switch what {
@@ -65,7 +65,7 @@ func (s *logServer) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	place, entries, err := chain.ParseTilePath(what)
 	if err != nil {
-		problem(w, http.StatusNotFound, err.Error())
+		problem.Write(w, http.StatusNotFound, err.Error())
 		return
 	}
 	s.serveTile(w, r, log, place, entries)
@@ -78,7 +78,7 @@ func (s *logServer) serveCheckpoint(w http.ResponseWriter, r *http.Request, log 
 		s.unavailable(w, r, err)
 		return
 	case !found:
-		problem(w, http.StatusNotFound, "there is no checkpoint of this log")
+		problem.Write(w, http.StatusNotFound, "there is no checkpoint of this log")
 		return
 	}
 	s.grown(log, checkpoint.Size)
@@ -94,7 +94,7 @@ func (s *logServer) serveWitnessed(w http.ResponseWriter, r *http.Request, log s
 	}
 	newest := witness.Newest(kept)
 	if newest == nil {
-		problem(w, http.StatusNotFound, "no witness has signed a checkpoint of this log")
+		problem.Write(w, http.StatusNotFound, "no witness has signed a checkpoint of this log")
 		return
 	}
 	writeNote(w, newest)
@@ -116,7 +116,7 @@ func (s *logServer) servePruned(w http.ResponseWriter, r *http.Request, log stri
 		s.unavailable(w, r, err)
 		return
 	case pruned == nil:
-		problem(w, http.StatusNotFound, "nothing was pruned of this log")
+		problem.Write(w, http.StatusNotFound, "nothing was pruned of this log")
 		return
 	}
 	writeNote(w, []byte(pruned.Note))
@@ -129,7 +129,7 @@ func (s *logServer) serveTile(w http.ResponseWriter, r *http.Request, log string
 		return
 	}
 	if !covered {
-		problem(w, http.StatusNotFound, "the log's checkpoint does not cover this tile")
+		problem.Write(w, http.StatusNotFound, "the log's checkpoint does not cover this tile")
 		return
 	}
 	var body []byte
@@ -140,7 +140,7 @@ func (s *logServer) serveTile(w http.ResponseWriter, r *http.Request, log string
 	}
 	switch {
 	case errors.Is(err, store.ErrNotFound):
-		problem(w, http.StatusNotFound, "this tile is not there")
+		problem.Write(w, http.StatusNotFound, "this tile is not there")
 		return
 	case err != nil:
 		s.unavailable(w, r, err)
@@ -183,28 +183,11 @@ func (s *logServer) unavailable(w http.ResponseWriter, r *http.Request, err erro
 	}
 	s.exporter.failing("a request cannot be answered", err, "path", r.URL.Path)
 	w.Header().Set("Retry-After", "1")
-	problem(w, http.StatusServiceUnavailable, "the log cannot be read at the moment, try again")
+	problem.Write(w, http.StatusServiceUnavailable, "the log cannot be read at the moment, try again")
 }
 
 func write(w http.ResponseWriter, body []byte) {
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	_, _ = w.Write(body) //nolint:gosec // bytes of a tile under nosniff, no page; an error means that the client has gone
-}
-
-// problem answers with application/problem+json (RFC 9457).
-func problem(w http.ResponseWriter, status int, detail string) {
-	body, err := json.Marshal(struct {
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-		Detail string `json:"detail"`
-	}{http.StatusText(status), status, detail})
-	if err != nil {
-		http.Error(w, http.StatusText(status), status)
-		return
-	}
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // as above
 }

@@ -21,8 +21,11 @@ const (
 // AddAPIKey stores a key, and returns false if it was stored before.
 func AddAPIKey(ctx context.Context, v *vault.Vault, k vault.APIKey) (bool, error) {
 	r := remark{Type: typeAPIKey, Action: "add", Outcome: events.Success, Attributes: map[string]string{
-		"key": gdpr.SubjectID(k.ID).String(), "role": k.Role, "tenant": k.Tenant,
+		"key": gdpr.SubjectID(k.ID).String(), "role": k.Role,
 	}}
+	if k.Tenant != "" {
+		r.Attributes["tenant"] = k.Tenant
+	}
 	if !k.Expires.IsZero() {
 		r.Attributes["expires"] = k.Expires.Format(time.RFC3339)
 	}

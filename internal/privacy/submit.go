@@ -19,8 +19,9 @@ type Submission struct {
 	Caller          string // the caller's own id, so that a repeated call is the same request; empty: a new one
 	Kind            gdpr.RequestKind
 	Who             vault.Identity
-	VerifiedBy      string // who has checked that it is the person's; empty: somebody has to, before it is carried out
-	SuppressForever bool   // of an erasure: later events of the person are nobody's too
+	VerifiedBy      string    // who has checked that it is the person's; empty: somebody has to, before it is carried out
+	SuppressForever bool      // of an erasure: later events of the person are nobody's too
+	Asked           time.Time // when the person asked: from then on the deadline counts; zero, or in the future: now
 }
 
 // maxCallerBytes bounds a caller's id.
@@ -41,9 +42,13 @@ func Submit(ctx context.Context, v *vault.Vault, s Submission) (request vault.Re
 		return vault.Request{}, false, err
 	}
 	now := time.Now().UTC()
+	came := now
+	if !s.Asked.IsZero() && s.Asked.Before(now) {
+		came = s.Asked.UTC()
+	}
 	request = vault.Request{
 		ID: [16]byte(events.NewUUID(now)), Caller: s.Caller, Kind: s.Kind, State: gdpr.StateReceived, Options: string(text), VerifiedBy: s.VerifiedBy,
-		Received: now, Due: now.AddDate(0, 1, 0),
+		Received: came, Due: came.AddDate(0, 1, 0),
 	}
 	if s.Caller == "" {
 		request.Caller = uuid.UUID(request.ID).String()

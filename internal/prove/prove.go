@@ -23,6 +23,8 @@ type Prover struct {
 	Vault *vault.Vault
 	// Witnessed proves entries below the newest checkpoint that witnesses have signed, which is behind the latest one.
 	Witnessed bool
+	// Tenant restricts Event to entries of one tenant; empty: of all.
+	Tenant string
 }
 
 // maxMatches bounds the entries of one event id. Ids are meant to be unique, but producers choose them.
@@ -30,7 +32,7 @@ const maxMatches = 1000
 
 // Event returns proofs of all entries with an event id, in the order of their times; store.ErrNotFound if there is none.
 func (p *Prover) Event(ctx context.Context, id [16]byte) ([][]byte, error) {
-	found, err := p.Store.FindEvents(ctx, store.Filter{EventID: id, Limit: maxMatches})
+	found, err := p.Store.FindEvents(ctx, store.Filter{EventID: id, Tenant: p.Tenant, Limit: maxMatches, WithoutContent: true})
 	if err != nil {
 		return nil, err
 	}

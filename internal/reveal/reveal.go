@@ -27,11 +27,13 @@ type Deps struct {
 
 // Question says which events are wanted. Empty fields do not restrict.
 type Question struct {
-	Tenant, User, Session string // as producers send them
-	Since                 time.Time
+	Tenant, User, Session string         // as producers send them
+	Subject               gdpr.SubjectID // of this pseudonym; zero: of anybody
+	Since, Until          time.Time      // Until excluded
 	Type                  string
 	Limit                 int // 1 to MaxEvents
 	WithContent           bool
+	Pseudonyms            bool   // nobody is named: the vault is not asked who people are
 	SessionPolicy         string // how session ids stand in entries: clear, search, subject or sealed
 }
 
@@ -72,7 +74,10 @@ var (
 
 // Find answers the question, ordered by time.
 func Find(ctx context.Context, deps Deps, q Question) ([]Event, error) {
-	filter := store.Filter{Tenant: q.Tenant, Since: q.Since, Type: q.Type, Limit: q.Limit}
+	filter := store.Filter{Tenant: q.Tenant, Since: q.Since, Until: q.Until, Type: q.Type, Limit: q.Limit, WithoutContent: !q.WithContent}
+	if q.Subject != (gdpr.SubjectID{}) {
+		filter.Subjects = []gdpr.SubjectID{q.Subject}
+	}
 	var people []vault.Subject
 	if q.User != "" {
 		var err error
@@ -82,8 +87,14 @@ func Find(ctx context.Context, deps Deps, q Question) ([]Event, error) {
 		if len(people) == 0 {
 			return nil, ErrNobody
 		}
+		var known []gdpr.SubjectID
 		for _, p := range people {
-			filter.Subjects = append(filter.Subjects, p.ID)
+			if len(filter.Subjects) == 0 || p.ID == q.Subject {
+				known = append(known, p.ID)
+			}
+		}
+		if filter.Subjects = known; len(known) == 0 {
+			return []Event{}, nil // another person than the pseudonym's
 		}
 	}
 	if q.Session != "" {
@@ -105,8 +116,10 @@ func Find(ctx context.Context, deps Deps, q Question) ([]Event, error) {
 		}
 		events = append(events, event)
 	}
-	if err := r.name(ctx, deps, events); err != nil {
-		return nil, err
+	if !q.Pseudonyms {
+		if err := r.name(ctx, deps, events); err != nil {
+			return nil, err
+		}
 	}
 	if q.WithContent {
 		if err := r.open(ctx, deps, found, events); err != nil {

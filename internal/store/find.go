@@ -24,6 +24,8 @@ type Filter struct {
 	Since, Until  time.Time        // of the event's time, Until excluded
 	Type          string
 	Limit         int // at most this many, the earliest; 1 to MaxFound
+	// WithoutContent leaves out the ciphertexts, which may be larger than everything else by far.
+	WithoutContent bool
 }
 
 // Found is one entry with its ciphertext (nil if it has no content).
@@ -90,7 +92,11 @@ func (s *Store) FindEvents(ctx context.Context, f Filter) ([]Found, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()
 	where, p := f.where()
-	sql := "SELECT CAST(log, 'String') AS log_name, seq, entry, content FROM " + s.events +
+	column := "content"
+	if f.WithoutContent {
+		column = "'' AS content"
+	}
+	sql := "SELECT CAST(log, 'String') AS log_name, seq, entry, " + column + " FROM " + s.events +
 		" WHERE " + where + " ORDER BY time, log, seq LIMIT " + strconv.Itoa(f.Limit) + " FORMAT Native"
 	var (
 		log            proto.ColStr

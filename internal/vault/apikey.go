@@ -30,10 +30,10 @@ func (k *APIKey) Active(now time.Time) bool {
 var ErrNotActive = errors.New("the API key is unknown, revoked or expired")
 
 const (
-	apiKeyColumns = `SELECT id, hash, role, tenant, name, added_micros, expires_micros, revoked_micros, used_micros FROM api_keys`
-	insertAPIKey  = `INSERT INTO api_keys (id, hash, role, tenant, name, added_micros, expires_micros) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
-	revokeAPIKey  = `UPDATE api_keys SET revoked_micros = ? WHERE id = ? AND revoked_micros = 0`
-	touchAPIKey   = `UPDATE api_keys SET used_micros = ? WHERE id = ? AND used_micros < ?`
+	callerColumns = `SELECT id, hash, role, tenant, name, added_micros, expires_micros, revoked_micros, used_micros FROM api_keys`
+	insertCaller  = `INSERT INTO api_keys (id, hash, role, tenant, name, added_micros, expires_micros) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	revokeCaller  = `UPDATE api_keys SET revoked_micros = ? WHERE id = ? AND revoked_micros = 0`
+	touchCaller   = `UPDATE api_keys SET used_micros = ? WHERE id = ? AND used_micros < ?`
 )
 
 func scanAPIKey(rows *sql.Rows, k *APIKey) error {
@@ -56,7 +56,7 @@ func (v *Vault) AddAPIKey(ctx context.Context, k APIKey, said ...Saying) (bool, 
 	}
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	added, err := v.changeAndNote(ctx, said, insertAPIKey, k.ID[:], k.Hash[:], k.Role, k.Tenant, k.Name, k.Added.UnixMicro(), microsOrZero(k.Expires))
+	added, err := v.changeAndNote(ctx, said, insertCaller, k.ID[:], k.Hash[:], k.Role, k.Tenant, k.Name, k.Added.UnixMicro(), microsOrZero(k.Expires))
 	if err != nil {
 		return false, v.failed("store an API key", err)
 	}
@@ -67,7 +67,7 @@ func (v *Vault) AddAPIKey(ctx context.Context, k APIKey, said ...Saying) (bool, 
 func (v *Vault) RevokeAPIKey(ctx context.Context, id [16]byte, at time.Time, said ...Saying) (bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	revoked, err := v.changeAndNote(ctx, said, revokeAPIKey, at.UnixMicro(), id[:])
+	revoked, err := v.changeAndNote(ctx, said, revokeCaller, at.UnixMicro(), id[:])
 	if err != nil {
 		return false, v.failed("revoke an API key", err)
 	}
@@ -78,7 +78,7 @@ func (v *Vault) RevokeAPIKey(ctx context.Context, id [16]byte, at time.Time, sai
 func (v *Vault) APIKeys(ctx context.Context) ([]APIKey, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanAPIKey, apiKeyColumns+` ORDER BY added_micros, id`)
+	list, err := collect(ctx, v.db.read, scanAPIKey, callerColumns+` ORDER BY added_micros, id`)
 	if err != nil {
 		return nil, v.failed("read the API keys", err)
 	}
@@ -89,7 +89,7 @@ func (v *Vault) APIKeys(ctx context.Context) ([]APIKey, error) {
 func (v *Vault) APIKey(ctx context.Context, hash [32]byte, now time.Time) (APIKey, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanAPIKey, v.db.query(apiKeyColumns+` WHERE hash = ?`), hash[:])
+	list, err := collect(ctx, v.db.read, scanAPIKey, v.db.query(callerColumns+` WHERE hash = ?`), hash[:])
 	// What a replaced database file says does not count: the key may be revoked in the one that took its place.
 	if err := v.db.settled(err); err != nil {
 		return APIKey{}, v.failed("look up an API key", err)
@@ -107,7 +107,7 @@ func (v *Vault) UseAPIKey(ctx context.Context, id [16]byte, now time.Time, said 
 	defer cancel()
 	hour := now.Truncate(time.Hour).UnixMicro()
 	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
-		list, err := collect(ctx, tx, scanAPIKey, v.db.query(apiKeyColumns+` WHERE id = ?`+v.db.forShare()), id[:])
+		list, err := collect(ctx, tx, scanAPIKey, v.db.query(callerColumns+` WHERE id = ?`+v.db.forShare()), id[:])
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (v *Vault) UseAPIKey(ctx context.Context, id [16]byte, now time.Time, said 
 			return ErrNotActive
 		}
 		if list[0].Used.UnixMicro() < hour {
-			if _, err := tx.ExecContext(ctx, v.db.query(touchAPIKey), hour, id[:], hour); err != nil {
+			if _, err := tx.ExecContext(ctx, v.db.query(touchCaller), hour, id[:], hour); err != nil {
 				return err
 			}
 		}

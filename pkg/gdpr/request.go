@@ -29,6 +29,11 @@ const (
 	StateCancelled  RequestState = "cancelled"
 )
 
+// RequestStates returns all states.
+func RequestStates() []RequestState {
+	return []RequestState{StateReceived, StateVerified, StateInProgress, StateWaiting, StateCompleted, StateRefused, StateCancelled}
+}
+
 // Ended says whether nothing more happens.
 func (s RequestState) Ended() bool {
 	return s == StateCompleted || s == StateRefused || s == StateCancelled
