@@ -126,7 +126,7 @@ func (c *call) send(a *answer) int {
 		return http.StatusServiceUnavailable // the connection is gone
 	}
 	c.rawWriter.WriteHeader(a.status)
-	_, _ = c.rawWriter.Write(a.body) //nolint:gosec // JSON or text under nosniff, no page; an error means that the client has gone
+	_, _ = c.rawWriter.Write(a.body) // an error means that the client has gone
 	// What comes next on this connection has time-outs of its own.
 	if c.writer.Flush() == nil {
 		_ = c.writer.SetWriteDeadline(time.Time{})

@@ -162,7 +162,7 @@ func TestNothingIsShownUnnoted(t *testing.T) {
 		t.Helper()
 		for _, a := range asked {
 			got := r.want(503, "admin", a.method, a.path, a.body)
-			if strings.Contains(got.body, "mia") || strings.Contains(got.body, event) || strings.Contains(got.body, r.VaultDB) || got.header.Get("Retry-After") == "" {
+			if strings.Contains(got.body, "mia") || strings.Contains(got.body, event) || strings.Contains(got.body, r.VaultAt.DSN) || got.header.Get("Retry-After") == "" {
 				t.Errorf("%s: %s %s shows %s", why, a.method, a.path, got.body)
 			}
 		}
@@ -171,7 +171,7 @@ func TestNothingIsShownUnnoted(t *testing.T) {
 	r.open()
 	r.want(200, "admin", "GET", "/v1/events", "")
 
-	other, err := sql.Open("sqlite", r.VaultDB)
+	other, err := sql.Open("sqlite", r.VaultAt.DSN)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -207,11 +207,11 @@ func TestNothingIsShownUnnoted(t *testing.T) {
 	if now := unsaid(); now != before+1 {
 		t.Errorf("%d notes, then %d", before, now)
 	}
-	if err := os.Rename(r.VaultDB, r.VaultDB+".away"); err != nil {
+	if err := os.Rename(r.VaultAt.DSN, r.VaultAt.DSN+".away"); err != nil {
 		t.Fatal(err)
 	}
 	none("gone")
-	if err := os.Rename(r.VaultDB+".away", r.VaultDB); err != nil {
+	if err := os.Rename(r.VaultAt.DSN+".away", r.VaultAt.DSN); err != nil {
 		t.Fatal(err)
 	}
 	r.want(200, "admin", "GET", "/v1/events", "")

@@ -57,10 +57,7 @@ func TestRoles(t *testing.T) {
 		{"GET", "/v1/alerts", "", [6]int{404, 404, 404, 404, 404, 404}},
 	} {
 		for i, role := range roles {
-			path, body := e.path, e.body
-			if strings.Contains(path, "NEW") {
-				path = strings.Replace(path, "NEW", submitted("somebody"), 1)
-			}
+			path, body := strings.Replace(e.path, "NEW", submitted("somebody"), 1), e.body
 			if body == "FORM" {
 				body = formOf(uuid.NewString(), "erasure", "somebody", acme)
 			}

@@ -30,5 +30,5 @@ func WriteField(w http.ResponseWriter, status int, field, detail string) {
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) //nolint:gosec // JSON under nosniff, no page; an error means that the client has gone
+	_, _ = w.Write(append(body, '\n')) // an error means that the client has gone
 }
