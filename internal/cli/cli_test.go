@@ -42,6 +42,10 @@ func TestWrongUse(t *testing.T) {
 	f("root", "apikey", "add", "--role", "root")
 	f("--expires", "apikey", "add", "--role", "dpo", "--expires", "2020-01-01", "--set", "log.level=info")
 	f("UUID", "apikey", "revoke", "aak_0", "--set", "log.level=info")
+	f("--since and --until", "gdpr", "breach", "open", "--reason", "r", "--set", "log.level=info")
+	f("--until", "gdpr", "breach", "open", "--reason", "r", "--since", "1h", "--until", "soon", "--set", "log.level=info")
+	f("no event id", "gdpr", "breach", "open", "--reason", "r", "--entries", "cli_test.go", "--set", "log.level=info")
+	f("privacy.breach_notice", "config", "--set", "privacy.breach_notice=5m")
 	f("keys.source", "verify", "--set", "keys.source=file:/nowhere/keyring")
 }
 
