@@ -34,6 +34,8 @@ func TestWrongUse(t *testing.T) {
 	f("--data DIR", "up")
 	f("agentaudit up", "verify", "--data", t.TempDir())
 	f("--reason", "log", "reopen", "--log", "agent.events/0")
+	f("name of a log", "log", "reopen", "--log", "3", "--reason", "a", "--set", "log.level=info")
+	f("agent.events and audit.system only", "log", "reopen", "--log", "audit.checkpoints/0", "--reason", "a", "--set", "log.level=info")
 	f("log.level", "config", "--set", "log.level=loud")
 	f("--since", "events", "--since", "yesterday", "--set", "log.level=info")
 	f("--limit", "events", "--limit", "0", "--set", "log.level=info")

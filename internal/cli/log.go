@@ -139,6 +139,13 @@ func (c *logReopenCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
+	topic, _, _, err := chain.ParseLog(c.Log)
+	if err != nil {
+		return fmt.Errorf("--log: %w", err)
+	}
+	if sealed := cfg.Ingest.Topics; topic != sealed.Events && topic != sealed.System {
+		return fmt.Errorf("--log %s: ingest seals the topics %s and %s only; 'log list' prints their logs", c.Log, sealed.Events, sealed.System)
+	}
 	systems, err := process.Open(ctx, cfg, kafkaio.Deps{})
 	if err != nil {
 		return w.running(err)

@@ -228,6 +228,31 @@ func TestReopenOfAnEmptyLog(t *testing.T) {
 	}
 }
 
+// Reopening that cannot succeed closes nothing: the log goes on, and one that never was does not come to be.
+func TestReopenOfWhatKafkaDoesNotHave(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	r.start()
+	r.produce(someEvents(3)...)
+	r.awaitSealed(1)
+	log := chain.LogName(r.cfg.EventsTopic, 0, 0)
+	for says, reopening := range map[string]Reopening{
+		"Kafka has 0 to 3": {Log: log, From: 4},
+		"no such topic":    {Log: chain.LogName(r.cfg.EventsTopic, 9, 0), From: -1},
+	} {
+		if next, err := Reopen(t.Context(), r.reopenDeps(), r.cfg.Ledger, reopening); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%+v: %+v, %v; want %q", reopening, next, err, says)
+		}
+	}
+	if logs, err := r.store.Logs(t.Context()); err != nil || slices.Contains(logs, chain.LogName(r.cfg.EventsTopic, 9, 0)) {
+		t.Errorf("logs %v, %v", logs, err)
+	}
+	r.produce(someEvents(2)...)
+	r.awaitSealed(1)
+	if c := r.check(log); c.head.Closed || len(c.offsets) != 5 {
+		t.Errorf("head %+v, %d records", c.head, len(c.offsets))
+	}
+}
+
 // A second writer of one log, as a process that was stopped and woke up, does no harm.
 func TestTwoWritersOfOnePartition(t *testing.T) {
 	broker := testkit.EmbeddedKafka(t).Address

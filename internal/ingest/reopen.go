@@ -53,6 +53,10 @@ func Reopen(ctx context.Context, deps ReopenDeps, cfg ledger.Config, r Reopening
 		Topic: topic, Partition: number, Generation: generation + 1, Log: chain.LogName(topic, number, generation+1),
 		Predecessor: r.Log, Reason: r.Reason, At: time.Now().UTC(),
 	}
+	// Nothing takes the close entry back: a partition or an offset that Kafka does not have must be found before it.
+	if _, _, err := offsets(ctx, deps, topic, number, r.From); err != nil {
+		return vault.Generation{}, err
+	}
 	head, err := endLog(ctx, deps, cfg, &next)
 	if err != nil {
 		return vault.Generation{}, err
@@ -186,16 +190,24 @@ func extendBy(ctx context.Context, writer *ledger.Writer[*store.Block], controls
 	return nil
 }
 
+// offsets returns the ends of what Kafka has of a partition, between which from must be unless it is negative.
+func offsets(ctx context.Context, deps ReopenDeps, topic string, number int, from int64) (start, end int64, err error) {
+	if start, end, err = deps.Kafka.Offsets(ctx, topic, number); err != nil {
+		return 0, 0, err // which names the partition
+	}
+	if from >= 0 && (from < start || from > end) {
+		return 0, 0, fmt.Errorf("offset %d of %s/%d: Kafka has %d to %d", from, topic, number, start, end)
+	}
+	return start, end, nil
+}
+
 // firstOffset is where the successor begins.
 func firstOffset(ctx context.Context, deps ReopenDeps, topic string, number int, head chain.Head, from int64) (int64, error) {
-	start, end, err := deps.Kafka.Offsets(ctx, topic, number)
+	start, end, err := offsets(ctx, deps, topic, number, from)
 	if err != nil {
-		return 0, fmt.Errorf("read offsets of %s/%d: %w", topic, number, err)
+		return 0, err
 	}
 	if from >= 0 {
-		if from < start || from > end {
-			return 0, fmt.Errorf("offset %d of %s/%d: Kafka has %d to %d", from, topic, number, start, end)
-		}
 		return from, nil
 	}
 	if head.Size == 0 || head.Next < start || head.Next > end {
