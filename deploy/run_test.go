@@ -88,6 +88,7 @@ func newDeployment(t *testing.T) *deployment {
 		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_INGEST__TOPICS__EVENTS"])
 		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_INGEST__TOPICS__SYSTEM"])
 		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_EXPORTER__CHECKPOINT_TOPIC"])
+		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"]+".requests")
 	})
 	for name := range d.project.Volumes {
 		if err := os.Mkdir(filepath.Join(d.volumes, name), 0o700); err != nil {
@@ -111,12 +112,14 @@ func (d *deployment) writeSecret(t *testing.T, name, value string) {
 }
 
 // environment is the service's own, with paths and addresses of this machine. Everything that is not in docker-compose.yml
-// is absent, but for the consumer groups, which are shared with other tests otherwise, and a witness, because there is an alert about witnesses.
+// is absent, but for the consumer groups and the topic of requests, which are shared with other tests otherwise, and a witness, because there is an alert about witnesses.
 func (d *deployment) environment(t *testing.T, s types.ServiceConfig) []string {
 	t.Helper()
 	pairs := []string{
 		"AGENTAUDIT_INGEST__GROUP=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"],
 		"AGENTAUDIT_DETECTOR__GROUP=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"] + "-detector",
+		"AGENTAUDIT_EXPORTER__GDPR__GROUP=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"] + "-exporter",
+		"AGENTAUDIT_EXPORTER__GDPR__TOPIC=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"] + ".requests",
 		"AGENTAUDIT_EXPORTER__WITNESSES=" + d.witness,
 	}
 	for _, pair := range environment(s) {
@@ -218,7 +221,7 @@ func (d *deployment) awaitHealthy(t *testing.T, name string, process *testkit.Pr
 // left out.
 func (d *deployment) alertsHaveMetrics(t *testing.T) {
 	t.Helper()
-	later := []string{"up", "agentaudit_ingest_stopped", "agentaudit_kafka_fetch_failures_total"}
+	later := []string{"up", "agentaudit_ingest_stopped", "agentaudit_kafka_fetch_failures_total", "agentaudit_gdpr_earliest_due_seconds", "agentaudit_gdpr_breach_deadline_seconds"}
 	var wanted []string
 	for _, r := range rules(t) {
 		for _, name := range metricsOf(r.Expr) {

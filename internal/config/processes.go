@@ -52,6 +52,8 @@ type Exporter struct {
 	WitnessRequired bool `yaml:"witness_required"`
 	// CheckpointDir is a folder to which each log's latest checkpoint is written, as TOPIC/PARTITION/checkpoint. Empty: none.
 	CheckpointDir Path `yaml:"checkpoint_dir"`
+	// GDPR is how people's requests come in.
+	GDPR GDPR `yaml:"gdpr"`
 	// MemoryLimit is what the Go heap is kept below, as ingest.memory_limit.
 	MemoryLimit ByteSize `yaml:"memory_limit"`
 }
@@ -62,6 +64,7 @@ func defaultExporter() Exporter {
 	return Exporter{
 		AuthorKeyFile: "exporter.key", SigningKeys: "checkpoint-keys", CheckpointTopic: "audit.checkpoints", RepublishEvery: time.Minute, CheckPublished: true,
 		PollEvery: 500 * time.Millisecond, RecheckEvery: time.Hour, RecheckRate: 40_000, HeartbeatEvery: time.Minute,
+		GDPR: defaultGDPR(),
 	}
 }
 
@@ -88,6 +91,7 @@ func (e *Exporter) validate() error {
 		func() error { return within("exporter.recheck_every", e.RecheckEvery, time.Second, 720*time.Hour) },
 		func() error { return between("exporter.recheck_rate", e.RecheckRate, 100, 10_000_000) },
 		func() error { return within("exporter.heartbeat_every", e.HeartbeatEvery, time.Second, time.Hour) },
+		e.GDPR.validate,
 		func() error { return memoryLimit("exporter.memory_limit", e.MemoryLimit) },
 	)
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agentaudit/agentaudit/internal/api"
+	"github.com/agentaudit/agentaudit/internal/intake"
 	"github.com/agentaudit/agentaudit/internal/privacy"
 )
 
@@ -14,6 +15,7 @@ import (
 type Outside struct {
 	api    *api.Server
 	gauges *privacy.Gauges
+	intake *intake.Intake // nil: no topic is read
 }
 
 // NewOutside makes what answers outside. It starts nothing.
@@ -28,7 +30,12 @@ func NewOutside(base Base, systems *Systems) (*Outside, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Outside{server, gauges}, nil
+	o := &Outside{api: server, gauges: gauges}
+	if from := base.Config.Exporter.GDPR; from.Topic != "" {
+		o.intake, err = intake.New(intake.Config{Topic: from.Topic, Group: from.Group, Trusted: from.TrustedTopic},
+			intake.Deps{Kafka: systems.Kafka, Vault: systems.Vault, Metrics: base.Metrics, Log: base.Log})
+	}
+	return o, err
 }
 
 // Run works until ctx ends.
@@ -36,6 +43,9 @@ func (o *Outside) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return o.api.Run(ctx) })    // ends with ctx
 	group.Go(func() error { return o.gauges.Run(ctx) }) // ends with ctx
+	if o.intake != nil {
+		group.Go(func() error { return o.intake.Run(ctx) }) // ends with ctx
+	}
 	return group.Wait()
 }
 

@@ -20,13 +20,16 @@ func Setup(ctx context.Context, c config.Config, deps kafkaio.Deps) (err error) 
 	if err := systems.Store.Migrate(ctx); err != nil {
 		return fmt.Errorf("bring ClickHouse's tables up to date: %w", err)
 	}
-	err = systems.Kafka.EnsureTopics(ctx, []kafkaio.TopicSpec{
+	topics := []kafkaio.TopicSpec{
 		{Name: c.Ingest.Topics.Events, Partitions: c.Kafka.Partitions, ReplicationFactor: c.Kafka.ReplicationFactor, Configs: topicConfigs()},
 		// One partition: our own processes write little, and what they write is read in order.
 		{Name: c.Ingest.Topics.System, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor, Configs: topicConfigs()},
 		{Name: c.Exporter.CheckpointTopic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor},
-	})
-	if err != nil {
+	}
+	if c.Exporter.GDPR.Topic != "" {
+		topics = append(topics, kafkaio.TopicSpec{Name: c.Exporter.GDPR.Topic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor})
+	}
+	if err := systems.Kafka.EnsureTopics(ctx, topics); err != nil {
 		return fmt.Errorf("make the topics: %w", err)
 	}
 	return nil
