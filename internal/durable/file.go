@@ -1,4 +1,4 @@
-// Package durable writes small files so that neither a crash nor a power loss leaves a part of one.
+// Package durable writes files so that neither a crash nor a power loss leaves a part of one.
 //
 // The content goes to a file beside, is forced to the disk, and gets the name after that; then the folder is forced to the disk
 // too. Whoever reads sees a whole file or none. What a killed process left beside is removed by the next one that writes the same
@@ -78,7 +78,7 @@ func Sync(path string) error {
 
 // writeBeside forces content to the disk in a file of path's folder, mode 0600, of which nobody knows the name.
 func writeBeside(path string, content []byte) (string, error) {
-	dir, prefix := filepath.Dir(path), "."+filepath.Base(path)+".new-"
+	dir, prefix := filepath.Dir(path), besidePrefix(path)
 	if err := removeLeft(dir, prefix); err != nil {
 		return "", err
 	}
@@ -92,6 +92,9 @@ func writeBeside(path string, content []byte) (string, error) {
 	}
 	return file.Name(), nil
 }
+
+// besidePrefix is how the names begin of files that are to become path.
+func besidePrefix(path string) string { return "." + filepath.Base(path) + ".new-" }
 
 // removeLeft removes what killed processes left in dir.
 func removeLeft(dir, prefix string) error {

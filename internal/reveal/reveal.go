@@ -47,8 +47,9 @@ type Event struct {
 	Action       string          `json:"action"`
 	Outcome      string          `json:"outcome"`
 	Tenant       string          `json:"tenant"`
-	User         string          `json:"user,omitempty"`    // absent if there is none, or none any more
-	Subject      string          `json:"subject,omitempty"` // the pseudonym
+	User         string          `json:"user,omitempty"`          // absent if there is none, or none any more
+	Subject      string          `json:"subject,omitempty"`       // the pseudonym
+	DataSubjects []string        `json:"data_subjects,omitempty"` // pseudonyms
 	Findings     []string        `json:"findings,omitempty"`
 	Threat       string          `json:"threat,omitempty"`
 	Public       json.RawMessage `json:"event"` // the public fields as they stand in the entry
@@ -60,6 +61,7 @@ type Event struct {
 const (
 	ContentOpened    = "opened"
 	ContentDestroyed = "destroyed"                // one of its keys is gone
+	ContentDropped   = "dropped by retention"     // nobody keeps it any more
 	ContentDamaged   = "does not match its entry" // the ciphertext is not what was sealed
 )
 
@@ -186,6 +188,8 @@ type reader struct {
 	entry    chain.Entry
 	subjects []gdpr.SubjectID // of the events, zero if there is none
 	contents []gdpr.Sealed    // of the events, no keys if there is none
+
+	droppedBehind map[string]uint64 // by log: the contents of entries below were dropped
 }
 
 // public are the members of an entry's event that are shown beside it.
@@ -210,6 +214,9 @@ func (r *reader) read(found *store.Found, i int) (Event, error) {
 		Log: found.Log, Seq: found.Seq, EventID: p.EventID, Time: p.Time, Type: p.Type, Action: p.Action, Outcome: p.Outcome, Tenant: p.Tenant,
 		Findings: append([]string(nil), r.entry.Findings...), Threat: r.entry.Threat,
 		Public: append(json.RawMessage(nil), r.entry.Event...),
+	}
+	for _, id := range r.entry.DataSubjects {
+		e.DataSubjects = append(e.DataSubjects, gdpr.SubjectID(id).String())
 	}
 	var subject gdpr.SubjectID
 	if r.entry.HasSubject {
@@ -262,11 +269,41 @@ func (r *reader) open(ctx context.Context, deps Deps, found []store.Found, event
 		return fmt.Errorf("ask the vault for keys: %w", err)
 	}
 	for i := range events {
-		if len(r.contents[i].Keys) > 0 {
-			events[i].Content, events[i].ContentState = openOne(&r.contents[i], found[i].Content, keys)
+		if len(r.contents[i].Keys) == 0 {
+			continue
 		}
+		if len(found[i].Content) == 0 {
+			dropped, err := r.dropped(ctx, deps, found[i].Log, found[i].Seq)
+			if err != nil {
+				return err
+			}
+			if dropped {
+				events[i].ContentState = ContentDropped
+				continue
+			}
+		}
+		events[i].Content, events[i].ContentState = openOne(&r.contents[i], found[i].Content, keys)
 	}
 	return nil
+}
+
+// dropped says whether retention was to drop the content of an entry.
+func (r *reader) dropped(ctx context.Context, deps Deps, log string, seq uint64) (bool, error) {
+	behind, asked := r.droppedBehind[log]
+	if !asked {
+		_, contents, err := deps.Vault.LatestPrunes(ctx, log)
+		if err != nil {
+			return false, fmt.Errorf("ask the vault: %w", err)
+		}
+		if contents != nil {
+			behind = contents.Behind
+		}
+		if r.droppedBehind == nil {
+			r.droppedBehind = map[string]uint64{}
+		}
+		r.droppedBehind[log] = behind
+	}
+	return seq < behind, nil
 }
 
 func openOne(content *gdpr.Sealed, ciphertext []byte, keys map[gdpr.KeyID]gdpr.Keys) (json.RawMessage, string) {
