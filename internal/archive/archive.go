@@ -73,7 +73,7 @@ func Write(ctx context.Context, deps Deps, order Order, out io.Writer) (Summary,
 	if err := a.write(ctx); err != nil {
 		return Summary{}, fmt.Errorf("write an archive: %w", err)
 	}
-	return Summary{Events: a.manifest.Events, Files: len(a.manifest.Files) + 1}, nil
+	return Summary{Events: a.manifest.Events, Files: len(a.manifest.Files)}, nil
 }
 
 // compression is low: half of it is hashes, and the work is done while others wait for the processor.

@@ -19,6 +19,7 @@ import (
 
 // gdprCommands are the commands about people's requests.
 type gdprCommands struct {
+	Export gdprExportCommand `cmd:"" help:"Write everything about a person to a ZIP, with proofs."`
 	Erase  gdprEraseCommand  `cmd:"" help:"Erase a person: everything that leads from the log to them."`
 	Status gdprStatusCommand `cmd:"" help:"Print how far a request is, and its receipt."`
 	List   gdprListCommand   `cmd:"" help:"List the requests."`
@@ -156,6 +157,8 @@ type requestLine struct {
 	VerifiedBy string `json:"verified_by,omitempty"`
 	Received   string `json:"received"`
 	Due        string `json:"due"`
+
+	Export *exportLine `json:"export,omitempty"`
 }
 
 func lineOf(r vault.Request) requestLine {
@@ -180,7 +183,12 @@ type gdprStatusCommand struct {
 }
 
 func (c *gdprStatusCommand) Run(ctx context.Context, w *world) error {
-	return withRequest(ctx, w, c.ID, func(_ *vault.Vault, request vault.Request) error { return printRequest(w, request, c.JSON) })
+	return withRequest(ctx, w, c.ID, func(v *vault.Vault, request vault.Request) error {
+		if request.Kind == gdpr.RequestExport {
+			return printExport(ctx, w, v, request, c.JSON)
+		}
+		return printRequest(w, request, c.JSON)
+	})
 }
 
 // withRequest runs do with the request of an id.

@@ -54,6 +54,11 @@ type Exporter struct {
 	CheckpointDir Path `yaml:"checkpoint_dir"`
 	// GDPR is how people's requests come in.
 	GDPR GDPR `yaml:"gdpr"`
+	// ExportDir is a folder for archives of people's data ("agentaudit gdpr export"), each encrypted; nobody else needs access to it. Several
+	// exporters share it, or an archive is found on the machine only that made it. Empty: such requests are refused.
+	ExportDir Path `yaml:"export_dir"`
+	// ExportKeep is how long an archive can be fetched before it is removed; 1m to 720h.
+	ExportKeep time.Duration `yaml:"export_keep"`
 	// MemoryLimit is what the Go heap is kept below, as ingest.memory_limit.
 	MemoryLimit ByteSize `yaml:"memory_limit"`
 }
@@ -64,7 +69,8 @@ func defaultExporter() Exporter {
 	return Exporter{
 		AuthorKeyFile: "exporter.key", SigningKeys: "checkpoint-keys", CheckpointTopic: "audit.checkpoints", RepublishEvery: time.Minute, CheckPublished: true,
 		PollEvery: 500 * time.Millisecond, RecheckEvery: time.Hour, RecheckRate: 40_000, HeartbeatEvery: time.Minute,
-		GDPR: defaultGDPR(),
+		GDPR:       defaultGDPR(),
+		ExportKeep: 7 * 24 * time.Hour,
 	}
 }
 
@@ -92,6 +98,7 @@ func (e *Exporter) validate() error {
 		func() error { return between("exporter.recheck_rate", e.RecheckRate, 100, 10_000_000) },
 		func() error { return within("exporter.heartbeat_every", e.HeartbeatEvery, time.Second, time.Hour) },
 		e.GDPR.validate,
+		func() error { return within("exporter.export_keep", e.ExportKeep, time.Minute, 720*time.Hour) },
 		func() error { return memoryLimit("exporter.memory_limit", e.MemoryLimit) },
 	)
 }

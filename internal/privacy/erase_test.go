@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -30,8 +31,9 @@ const soon = time.Minute
 
 type rig struct {
 	*deployment.Deployment
-	t      *testing.T
-	worker *Worker
+	t         *testing.T
+	worker    *Worker
+	exportDir string
 }
 
 func newRig(t *testing.T) *rig { return newRigOn(t, vault.DriverSQLite) }
@@ -48,7 +50,7 @@ func newRigOn(t *testing.T, driver string) *rig {
 	d := deployment.NewOn(t, driver)
 	d.StartIngest()
 	d.StartExporter()
-	return &rig{Deployment: d, t: t}
+	return &rig{Deployment: d, t: t, exportDir: filepath.Join(t.TempDir(), "exports")}
 }
 
 // in is the rig for a part of its test.
@@ -61,7 +63,8 @@ func (r *rig) in(t *testing.T) *rig {
 func (r *rig) newWorker() *Worker {
 	cfg := DefaultConfig()
 	cfg.EventsTopic, cfg.SystemTopic = r.Ingest.EventsTopic, r.Ingest.SystemTopic
-	w := New(cfg, Deps{Kafka: r.Kafka, Store: r.Store, Vault: r.Vault, Author: r.Author, Log: r.Log})
+	cfg.ExportDir = r.exportDir
+	w := New(cfg, Deps{Kafka: r.Kafka, Store: r.Store, Vault: r.Vault, Author: r.Author, Keys: r.Keys, Log: r.Log})
 	w.roundUntil = time.Second // and not a minute, for which tests would have to wait
 	return w
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/testkit/deployment"
@@ -30,6 +31,7 @@ type doomed struct {
 	Broker, KeyFile, AuthorKey    string
 	Vault                         vault.Config
 	EventsTopic, SystemTopic      string
+	ExportDir, KeyDir             string
 }
 
 // TestDoomedWorker is what such a process does.
@@ -62,7 +64,9 @@ func TestDoomedWorker(t *testing.T) {
 	check(err)
 	cfg := DefaultConfig()
 	cfg.EventsTopic, cfg.SystemTopic = d.EventsTopic, d.SystemTopic
-	w := New(cfg, Deps{Kafka: k, Store: s, Vault: v, Author: signer, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
+	cfg.ExportDir = d.ExportDir
+	keys := func() (*logkeys.Folder, error) { return logkeys.Load(d.KeyDir, deployment.Name) }
+	w := New(cfg, Deps{Kafka: k, Store: s, Vault: v, Author: signer, Keys: keys, Log: slog.New(slog.NewTextHandler(os.Stderr, nil))})
 	w.claimFor = time.Second
 	w.passed = func(step string) {
 		if step == d.Step {
@@ -94,23 +98,7 @@ func (r *rig) killedAt(step, user string) {
 		t.Fatal("the user is not there")
 	}
 	request := r.submit(erasureOf(user))
-	text, err := json.Marshal(doomed{
-		step, r.Server.URL, r.Server.Database, r.Server.User, r.Server.Password, r.Broker, r.KeyFile, r.AuthorKey, r.VaultAt, r.Ingest.EventsTopic, r.Ingest.SystemTopic,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDoomedWorker$")
-	cmd.Env = append(os.Environ(), doomedEnv+"="+string(text))
-	process := testkit.Start(t, cmd)
-	select {
-	case <-process.Done():
-	case <-time.After(soon):
-		t.Fatal("the process was not killed")
-	}
-	if state := cmd.ProcessState.Sys().(syscall.WaitStatus); !state.Signaled() {
-		t.Fatalf("it ended by itself: %s", process.Output())
-	}
+	r.runUntilKilled(step)
 	stop := r.start()
 	ended := r.awaitEnd(request)
 	var receipt gdpr.Receipt
@@ -140,5 +128,28 @@ func (r *rig) killedAt(step, user string) {
 	}
 	if said[typeRequest] != 3 || said[typeErasure] != 1 {
 		t.Errorf("the log says %v, want three steps of the request and one erasure", said)
+	}
+}
+
+// runUntilKilled has another process carry out requests until it has passed a step, and is killed.
+func (r *rig) runUntilKilled(step string) {
+	t := r.t
+	t.Helper()
+	text, err := json.Marshal(doomed{
+		step, r.Server.URL, r.Server.Database, r.Server.User, r.Server.Password, r.Broker, r.KeyFile, r.AuthorKey, r.VaultAt, r.Ingest.EventsTopic, r.Ingest.SystemTopic, r.exportDir, r.KeyDir,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestDoomedWorker$")
+	cmd.Env = append(os.Environ(), doomedEnv+"="+string(text))
+	process := testkit.Start(t, cmd)
+	select {
+	case <-process.Done():
+	case <-time.After(soon):
+		t.Fatal("the process was not killed")
+	}
+	if state := cmd.ProcessState.Sys().(syscall.WaitStatus); !state.Signaled() {
+		t.Fatalf("it ended by itself: %s", process.Output())
 	}
 }

@@ -8,15 +8,19 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"syscall"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/logkeys"
+	"github.com/agentaudit/agentaudit/internal/prove"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/systemlog"
 	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/events"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
@@ -33,6 +37,10 @@ type Config struct {
 	SpoolMaxAge time.Duration
 	// RejectedKeepDays is how long records that could not be accepted can be read.
 	RejectedKeepDays int
+	// ExportDir is where archives of people's data are written, encrypted; empty: requests for them are refused.
+	ExportDir string
+	// ExportKeep is how long an archive can be fetched.
+	ExportKeep time.Duration
 	// BackupsDie is how long after its making a backup of the vault still opens: the time in which generations of keys are replaced.
 	BackupsDie time.Duration
 }
@@ -41,7 +49,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		EventsTopic: "agent.events", SystemTopic: "audit.system", Lease: time.Second, SpoolMaxAge: 7 * 24 * time.Hour, RejectedKeepDays: 30,
-		BackupsDie: 30 * 24 * time.Hour,
+		ExportKeep: 7 * 24 * time.Hour, BackupsDie: 30 * 24 * time.Hour,
 	}
 }
 
@@ -50,7 +58,8 @@ type Deps struct {
 	Kafka  *kafkaio.Client
 	Store  *store.Store
 	Vault  *vault.Vault
-	Author *author.Author // registered in the vault
+	Author *author.Author                  // registered in the vault
+	Keys   func() (*logkeys.Folder, error) // that checkpoints are signed with
 	Log    *slog.Logger
 }
 
@@ -61,6 +70,7 @@ type Worker struct {
 	speaker *systemlog.Speaker
 
 	claimFor, countWithin, countAgain time.Duration
+	exportAgain                       time.Duration
 	roundUntil                        time.Duration     // see suppression
 	passed                            func(step string) // for tests: what a request has just passed
 }
@@ -68,7 +78,7 @@ type Worker struct {
 // New returns a Worker.
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
-		cfg: cfg, deps: deps, claimFor: claimFor, roundUntil: time.Minute, countWithin: countWithin, countAgain: countAgain, passed: func(string) {},
+		cfg: cfg, deps: deps, claimFor: claimFor, roundUntil: time.Minute, countWithin: countWithin, countAgain: countAgain, exportAgain: exportAgain, passed: func(string) {},
 		speaker: systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: cfg.SystemTopic}),
 	}
 }
@@ -90,15 +100,32 @@ func (w *Worker) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return w.speak(ctx) }) // ends with ctx
 	group.Go(func() error { return w.serve(ctx) }) // ends with ctx
+	// Apart: an export may take minutes, and nobody who wants to be erased waits for it.
+	group.Go(func() error { return w.serveExports(ctx) }) // ends with ctx
+	group.Go(func() error { return w.keepExports(ctx) })  // ends with ctx
 	return group.Wait()
 }
 
-// serve works at requests until ctx ends.
+// serve works at all requests but exports until ctx ends.
 func (w *Worker) serve(ctx context.Context) error {
+	return w.repeat(ctx, func(ctx context.Context) error {
+		return errors.Join(w.round(ctx, func(kind gdpr.RequestKind) bool { return kind != gdpr.RequestExport }), w.completeReceipts(ctx))
+	})
+}
+
+// serveExports works at exports until ctx ends.
+func (w *Worker) serveExports(ctx context.Context) error {
+	return w.repeat(ctx, func(ctx context.Context) error {
+		return w.round(ctx, func(kind gdpr.RequestKind) bool { return kind == gdpr.RequestExport })
+	})
+}
+
+// repeat works at requests, a round now and then, until ctx ends.
+func (w *Worker) repeat(ctx context.Context, round func(context.Context) error) error {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	for {
-		if err := errors.Join(w.round(ctx), w.completeReceipts(ctx)); err != nil && ctx.Err() == nil {
+		if err := round(ctx); err != nil && ctx.Err() == nil {
 			w.deps.Log.Warn("requests cannot be read, trying again", "error", err)
 		}
 		select {
@@ -123,13 +150,16 @@ func (w *Worker) register(ctx context.Context) error {
 	}
 }
 
-// round works at everything that is to be done now, one request after the other.
-func (w *Worker) round(ctx context.Context) error {
+// round works at everything of some kinds that is to be done now, one request after the other.
+func (w *Worker) round(ctx context.Context, ours func(gdpr.RequestKind) bool) error {
 	list, err := w.deps.Vault.OpenRequests(ctx, time.Now())
 	if err != nil {
 		return err
 	}
 	for _, request := range list {
+		if !ours(request.Kind) {
+			continue
+		}
 		now := time.Now()
 		taken, err := w.deps.Vault.ClaimRequest(ctx, request.ID, now, now.Add(w.claimFor))
 		if err != nil {
@@ -148,7 +178,7 @@ func (w *Worker) work(ctx context.Context, request vault.Request) {
 	stop := w.keepClaim(ctx, request.ID)
 	err := w.carryOut(ctx, &request)
 	stop()
-	if err == nil || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || errors.Is(err, errOvertaken) {
 		return
 	}
 	var refused *refusal
@@ -159,8 +189,11 @@ func (w *Worker) work(ctx context.Context, request vault.Request) {
 		return
 	}
 	w.deps.Log.Warn("a request is interrupted, trying again", "request", gdpr.SubjectID(request.ID), "kind", request.Kind, "error", err)
-	now := time.Now()
-	if _, err := w.deps.Vault.DeferRequest(ctx, request.ID, "interrupted, tried again: "+plain(err), now.Add(retryAfter), now); err != nil && ctx.Err() == nil {
+	now, pause := time.Now(), retryAfter
+	if request.Kind == gdpr.RequestExport {
+		pause = w.exportAgain
+	}
+	if _, err := w.deps.Vault.DeferRequest(ctx, request.ID, "interrupted, tried again: "+plain(err), now.Add(pause), now); err != nil && ctx.Err() == nil {
 		w.deps.Log.Warn("a request cannot be put off", "request", gdpr.SubjectID(request.ID), "error", err)
 	}
 }
@@ -172,6 +205,14 @@ func plain(err error) string {
 		return "the vault does not answer"
 	case errors.Is(err, systemlog.ErrNotSealed):
 		return "its record was not sealed in time"
+	case errors.Is(err, prove.ErrNotCovered):
+		return "no checkpoint covers the person's latest events"
+	case errors.Is(err, syscall.ENOSPC):
+		return "the disk is full"
+	}
+	var fault *chain.Fault
+	if errors.As(err, &fault) {
+		return "an entry or a tile of the person's log is not what was signed: run agentaudit verify"
 	}
 	return "see the exporter's log"
 }
@@ -208,6 +249,12 @@ const (
 	stepOthers    = "other requests ended"
 	stepEndSaid   = "the log says that it has ended"
 	stepEnded     = "ended"
+
+	// Of exports, behind stepBegun and before stepEnded.
+	stepAttempt = "attempt stored"
+	stepPart    = "a part is written"
+	stepWritten = "file written"
+	stepNamed   = "file has its name"
 )
 
 // refusal is the end of a request that is not carried out.
@@ -219,6 +266,8 @@ func (w *Worker) carryOut(ctx context.Context, request *vault.Request) error {
 	switch request.Kind {
 	case gdpr.RequestErasure:
 		return w.erase(ctx, request)
+	case gdpr.RequestExport:
+		return w.export(ctx, request)
 	default:
 		return &refusal{"requests of this kind are not carried out yet"}
 	}
@@ -258,6 +307,8 @@ func outcomeOf(state gdpr.RequestState) events.Outcome {
 type options struct {
 	// SuppressForever: nothing of the person is ever to be kept again.
 	SuppressForever bool `json:"suppress_forever,omitempty"`
+	// Recipient is the public key of age that an export is encrypted for; empty: one of ours.
+	Recipient string `json:"recipient,omitempty"`
 }
 
 func optionsOf(request *vault.Request) (o options, err error) {

@@ -47,6 +47,11 @@ func (w *Worker) receipt(ctx context.Context, request *vault.Request, erased vau
 	if w.deps.Vault.KeepsDeleted() {
 		r.Stores[0] = gdpr.StoreStatus{Store: "vault", Status: gdpr.StoreWaiting, Until: until(w.cfg.BackupsDie), Note: "PostgreSQL keeps dead rows and its journal until the keys' generation ends"}
 	}
+	exports := gdpr.StoreStatus{Store: "exports", Status: gdpr.StoreNothing}
+	if erased.Exports > 0 {
+		exports = gdpr.StoreStatus{Store: "exports", Status: gdpr.StoreErased, Note: "what opened our archives is destroyed, and their files go within seconds; copies that were handed out are not ours"}
+	}
+	r.Stores = append(r.Stores, exports)
 	left, err := w.deps.Vault.Traces(ctx, erased.Subject, erased.KeyID)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,7 @@ type Submission struct {
 	VerifiedBy      string    // who has checked that it is the person's; empty: somebody has to, before it is carried out
 	SuppressForever bool      // of an erasure: later events of the person are nobody's too
 	Asked           time.Time // when the person asked: from then on the deadline counts; zero, or in the future: now
+	Recipient       string    // of an export: for whom it is encrypted, see ParseRecipient; empty: for whoever may fetch it from us
 }
 
 // maxCallerBytes bounds a caller's id.
@@ -37,7 +38,15 @@ func Submit(ctx context.Context, v *vault.Vault, s Submission) (request vault.Re
 	case len(s.Caller) > maxCallerBytes:
 		return vault.Request{}, false, errors.New("the caller's id of a request has more than 256 bytes")
 	}
-	text, err := json.Marshal(options{SuppressForever: s.SuppressForever})
+	if s.Recipient != "" {
+		if s.Kind != gdpr.RequestExport {
+			return vault.Request{}, false, errors.New("only an export has a recipient")
+		}
+		if _, err := ParseRecipient(s.Recipient); err != nil {
+			return vault.Request{}, false, err
+		}
+	}
+	text, err := json.Marshal(options{SuppressForever: s.SuppressForever, Recipient: s.Recipient})
 	if err != nil {
 		return vault.Request{}, false, err
 	}
@@ -64,7 +73,43 @@ func Submit(ctx context.Context, v *vault.Vault, s Submission) (request vault.Re
 	if err != nil {
 		return vault.Request{}, false, err
 	}
-	return v.AddRequest(ctx, request, s.Who, said)
+	stored, added, err := v.AddRequest(ctx, request, s.Who, said)
+	if err == nil && !added && s.Kind == gdpr.RequestExport {
+		err = sameExport(ctx, v, &stored, s.Who)
+	}
+	return stored, added, err
+}
+
+// ErrOtherRequest: the caller's id is that of another request.
+var ErrOtherRequest = errors.New("this id is that of another request, or of one about somebody else")
+
+// sameExport refuses to take a request that was there for the one that came: its archive would be handed to whoever asked for another person's.
+func sameExport(ctx context.Context, v *vault.Vault, stored *vault.Request, who vault.Identity) error {
+	if stored.Kind != gdpr.RequestExport {
+		return ErrOtherRequest
+	}
+	theirs, open, err := v.RequestIdentity(ctx, *stored)
+	if err != nil {
+		return err
+	}
+	if open {
+		if theirs != who {
+			return ErrOtherRequest
+		}
+		return nil
+	}
+	if stored.State != gdpr.StateCompleted {
+		return nil // there is nothing to hand out
+	}
+	subject, found, err := v.Find(ctx, who)
+	if err != nil {
+		return err
+	}
+	subject.Keys.Wipe()
+	if !found || subject.ID != stored.Subject {
+		return ErrOtherRequest
+	}
+	return nil
 }
 
 // stepID is the event id of what is said about a step of a request: the same whenever it is said.

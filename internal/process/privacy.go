@@ -16,7 +16,8 @@ import (
 func NewPrivacy(c config.Config, systems *Systems, signer *author.Author, log *slog.Logger) *privacy.Worker {
 	cfg := privacy.DefaultConfig()
 	cfg.EventsTopic, cfg.SystemTopic, cfg.RejectedKeepDays = c.Ingest.Topics.Events, c.Ingest.Topics.System, c.Ingest.Rejected.KeepDays
-	return privacy.New(cfg, privacy.Deps{Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Author: signer, Log: log})
+	cfg.ExportDir, cfg.ExportKeep = string(c.Exporter.ExportDir), c.Exporter.ExportKeep
+	return privacy.New(cfg, privacy.Deps{Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Author: signer, Keys: SigningKeys(c), Log: log})
 }
 
 // Behind runs main once the erasures that stand in the log have been compared with the vault, and others beside it, until ctx ends.

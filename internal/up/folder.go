@@ -28,6 +28,7 @@ func (f Folder) password() string    { return filepath.Join(f.secrets(), "clickh
 func (f Folder) authorKey() string   { return filepath.Join(f.secrets(), "exporter.key") }
 func (f Folder) signingKeys() string { return filepath.Join(f.secrets(), "checkpoint-keys") }
 func (f Folder) adminKey() string    { return filepath.Join(f.secrets(), "admin.key") }
+func (f Folder) exports() string     { return filepath.Join(string(f), "exports") }
 func (f Folder) keyring() string     { return filepath.Join(f.secrets(), "keyring") }
 
 // make makes the folders, for our user only. A folder that holds somebody else's files is refused: its mode would
@@ -36,7 +37,7 @@ func (f Folder) make() error {
 	if err := f.mustBeOurs(); err != nil {
 		return err
 	}
-	for _, dir := range []string{string(f), f.kafka(), f.clickhouse(), f.logs(), f.secrets()} {
+	for _, dir := range []string{string(f), f.kafka(), f.clickhouse(), f.logs(), f.secrets(), f.exports()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("make the folder: %w", err)
 		}
@@ -59,7 +60,7 @@ func (f Folder) mustBeOurs() error {
 	}
 	for _, entry := range entries {
 		switch entry.Name() {
-		case "LOCK", "kafka", "clickhouse", "logs", "secrets", "config.yaml.new", "lost+found":
+		case "LOCK", "kafka", "clickhouse", "logs", "secrets", "exports", "config.yaml.new", "lost+found":
 		default:
 			if strings.HasPrefix(entry.Name(), ".config.yaml.") { // a write that was cut off
 				continue

@@ -123,6 +123,7 @@ func (f Folder) missing(ctx context.Context) (map[string]string, error) {
 		"keys.source":              "file:" + f.relative(f.keyring()),
 		"exporter.author_key_file": f.relative(f.authorKey()),
 		"exporter.signing_keys":    f.relative(f.signingKeys()),
+		"exporter.export_dir":      f.relative(f.exports()),
 		"exporter.public_tiles":    "true", // on loopback
 		"http.exporter":            addresses[2],
 		"http.ingest":              addresses[3],

@@ -88,20 +88,12 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 	if err := v.storeSuppression(ctx, tx, &rows[0].lookup, &e.Suppression); err != nil {
 		return Erased{}, false, err
 	}
-	// The subject before the exports: one that is begun at the same time waits for the subject, or is waited for here and seen below.
-	if _, err := v.deleteSubject(ctx, tx, e.Subject); err != nil {
-		return Erased{}, false, err
-	}
-	exports, err := tx.ExecContext(ctx, v.db.query(eraseExports), e.Subject[:])
+	gone, err := v.deleteSubject(ctx, tx, e.Subject)
 	if err != nil {
 		return Erased{}, false, err
 	}
-	n, err := exports.RowsAffected()
-	if err != nil {
-		return Erased{}, false, err
-	}
-	done.Exports = int(n)
-	if _, err := tx.ExecContext(ctx, v.db.query(insertDestroyed), e.Request[:], done.Subject[:], done.KeyID[:], done.At.UnixMicro(), n); err != nil {
+	done.Exports = int(gone[tableExports])
+	if _, err := tx.ExecContext(ctx, v.db.query(insertDestroyed), e.Request[:], done.Subject[:], done.KeyID[:], done.At.UnixMicro(), gone[tableExports]); err != nil {
 		return Erased{}, false, err
 	}
 	_, err = v.noteChange(ctx, tx, &e.Subject)

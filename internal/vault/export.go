@@ -28,6 +28,9 @@ type Export struct {
 // Ours says whether the vault has what opens the file. If not, only the recipient can whom the request has named.
 func (e *Export) Ours() bool { return e.secret != nil }
 
+// tableExports goes with the subject.
+const tableExports = "exports"
+
 const (
 	exportColumns = `SELECT e.request, e.attempt, e.subject, e.wrapped, e.secret, e.ready, e.events, e.total, e.expires_micros, r.state
 		FROM exports e JOIN requests r ON r.id = e.request`
@@ -39,7 +42,6 @@ const (
 	// completeExport forgets the options too: a recipient's key may be known as somebody's.
 	completeExport = `UPDATE requests SET state = ?, reason = '', result = ?, options = '{}', resume_micros = 0, identity = NULL, claimed_micros = 0, changed_micros = ? WHERE id = ? AND state = ?`
 	forgetOptions  = `UPDATE requests SET options = '{}' WHERE kind = ? AND state IN (?, ?) AND options <> '{}'`
-	eraseExports   = `DELETE FROM exports WHERE subject = ?`
 	dropExport     = `DELETE FROM exports WHERE request = ? AND attempt = ?`
 	oldExports     = `SELECT request, attempt, wrapped, secret FROM exports WHERE secret IS NOT NULL AND wrapped < ?`
 	rewrapExport   = `UPDATE exports SET wrapped = ?, secret = ? WHERE request = ? AND attempt = ? AND wrapped = ?`
