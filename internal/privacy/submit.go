@@ -73,17 +73,17 @@ func Submit(ctx context.Context, v *vault.Vault, s Submission) (request vault.Re
 	if err != nil {
 		return vault.Request{}, false, err
 	}
-	stored, added, err := v.AddRequest(ctx, request, s.Who, said)
+	request, added, err = v.AddRequest(ctx, request, s.Who, said)
 	if err == nil && !added && s.Kind == gdpr.RequestExport {
-		err = sameExport(ctx, v, &stored, s.Who)
+		if err := sameExport(ctx, v, &request, s.Who); err != nil {
+			return vault.Request{}, false, err
+		}
 	}
-	return stored, added, err
+	return request, added, err
 }
 
-// ErrOtherRequest: the caller's id is that of another request.
-var ErrOtherRequest = errors.New("this id is that of another request, or of one about somebody else")
-
-// sameExport refuses to take a request that was there for the one that came: its archive would be handed to whoever asked for another person's.
+// sameExport refuses to take a request that was there for the one that came: its archive would be handed to whoever asked for another person's. The error is
+// ErrOtherRequest.
 func sameExport(ctx context.Context, v *vault.Vault, stored *vault.Request, who vault.Identity) error {
 	if stored.Kind != gdpr.RequestExport {
 		return ErrOtherRequest
