@@ -45,7 +45,7 @@ func (e *Exporter) followLog(ctx context.Context, log string) error {
 	if errors.As(err, &fault) {
 		e.metrics.seals.behind(log)
 		e.metrics.failures.Inc()
-		e.log.Error("verification failed: the log is no longer followed and its checkpoint stays; run agentaudit verify and see who changed the table",
+		e.log.Error("verification failed: the log is no longer followed and its checkpoint stays; the reason says what differs, docs/operations.md (Verification failed) what to do",
 			"severity", "critical", "log", fault.Log, "seq", fault.Seq, "reason", fault.Reason)
 		return nil
 	}
