@@ -93,6 +93,9 @@ func TestHostileRequests(t *testing.T) {
 	for _, query := range []string{"usr=x", "user=a&user=b", "limit=0", "limit=x", "limit=1e3", "content=maybe", "%zz", "a;b"} {
 		f(400, "GET", "/v1/events?"+query, "")
 	}
+	for _, body := range []string{"", "[]", `{"tenant":"acme","purpose":"a.b"}`, `{"tenant":"acme","user":"mia"}`, `{"tenant":"acme","user":"mia","purpose":"A B"}`, `{"tenant":"a\u0000","user":"mia","purpose":"a.b"}`} {
+		f(400, "POST", "/v1/consents/check", body)
+	}
 	f(400, "POST", "/v1/events?user=a", "{}")
 	f(400, "GET", requests+"?status=open", "")
 	f(400, "GET", "/v1/proofs/x", "")

@@ -7,7 +7,10 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/agentaudit/agentaudit/internal/apikey"
+	"github.com/agentaudit/agentaudit/internal/privacy"
 	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
 // Every endpoint with every role: who may, who may not, and who is nobody. Whatever was answered stands in the log under the key's id.
@@ -43,6 +46,8 @@ func TestRoles(t *testing.T) {
 		{"POST", "/v1/events", `{"session":"s-1"}`, [6]int{401, 403, 403, 403, 400, 400}},
 		{"GET", "/v1/proofs/" + event, "", [6]int{401, 403, 403, 200, 200, 200}},
 		{"GET", "/v1/proofs/" + uuid.NewString(), "", [6]int{401, 403, 403, 404, 404, 404}},
+		{"POST", "/v1/consents/check", `{"tenant":"acme","user":"mia","purpose":"marketing.e-mail"}`, [6]int{401, 403, 200, 403, 200, 200}},
+		{"POST", "/v1/consents/check", `{"user":"mia","purpose":"marketing.e-mail"}`, [6]int{401, 403, 400, 403, 400, 400}},
 		{"GET", "/v1/gdpr/discovery", "", [6]int{401, 200, 200, 200, 200, 200}},
 		{"GET", "/v1/gdpr/requests", "", [6]int{401, 403, 403, 200, 200, 200}},
 		{"GET", "/v1/gdpr/requests/" + known, "", [6]int{401, 403, 200, 200, 200, 200}},
@@ -86,6 +91,25 @@ func TestRoles(t *testing.T) {
 	if got := r.want(405, "dpo", "PUT", "/v1/events", ""); got.header.Get("Allow") != "GET, POST" {
 		t.Errorf("header %v", got.header)
 	}
+	// Consents, as they are at this moment.
+	const agrees = `{"tenant":"acme","user":"mia","purpose":"marketing.e-mail"}`
+	for _, want := range []struct {
+		change  gdpr.ConsentState
+		granted bool
+		state   string
+	}{{"", false, "none"}, {gdpr.ConsentGranted, true, "granted"}, {gdpr.ConsentWithdrawn, false, "withdrawn"}} {
+		if want.change != "" {
+			if _, _, _, err := privacy.ChangeConsent(t.Context(), r.Vault, privacy.ConsentChange{
+				Who: vault.Identity{Tenant: "acme", User: "mia"}, Purpose: "marketing.e-mail", State: want.change,
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := decode[consentAnswer](t, r.want(200, "analyst@acme", "POST", "/v1/consents/check", agrees)); got.Granted != want.granted || got.State != want.state {
+			t.Errorf("got %+v, want %+v", got, want)
+		}
+	}
+	r.want(403, "analyst@acme", "POST", "/v1/consents/check", `{"tenant":"globex","user":"noah","purpose":"marketing.e-mail"}`)
 	// What was shown and asked stands in the log, without names.
 	r.startWorker()
 	viewer, dpo := r.idOf(r.keys["viewer"]), r.idOf(r.keys["dpo"])

@@ -106,6 +106,7 @@ func (s *Server) endpoints() map[string]map[string]endpoint {
 			http.MethodPost: {"events", apikey.ReadEvents, s.events},
 		},
 		Prefix + "proofs/{event_id}": {http.MethodGet: {"proofs", apikey.ReadProofs, s.proofs}},
+		Prefix + "consents/check":    {http.MethodPost: {"consent", apikey.CheckConsents, s.checkConsent}},
 		Prefix + "gdpr/discovery":    {http.MethodGet: {"discovery", apikey.Discover, s.discovery}},
 		requests: {
 			http.MethodGet:  {"requests", apikey.ListRequests, s.listRequests},

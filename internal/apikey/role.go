@@ -33,14 +33,15 @@ const (
 	ReadRequest                 // how far one request is, by its id
 	ListRequests                // all requests, receipts
 	DecideRequests              // verify and cancel, and fetch what is handed out
+	CheckConsents               // whether a person agrees to a purpose
 )
 
 var rights = map[Role][]Right{
 	Viewer:  {Discover, ReadEvents},
-	Analyst: {Discover, ReadEvents, SubmitRequests, ReadRequest},
+	Analyst: {Discover, ReadEvents, SubmitRequests, ReadRequest, CheckConsents},
 	Auditor: {Discover, ReadEvents, ReadProofs, ReadRequest, ListRequests},
-	DPO:     {Discover, ReadEvents, RevealPeople, ReadProofs, SubmitRequests, ReadRequest, ListRequests, DecideRequests},
-	Admin:   {Discover, ReadEvents, RevealPeople, ReadProofs, SubmitRequests, ReadRequest, ListRequests, DecideRequests},
+	DPO:     {Discover, ReadEvents, RevealPeople, ReadProofs, SubmitRequests, ReadRequest, ListRequests, DecideRequests, CheckConsents},
+	Admin:   {Discover, ReadEvents, RevealPeople, ReadProofs, SubmitRequests, ReadRequest, ListRequests, DecideRequests, CheckConsents},
 }
 
 // May says whether a role has a right. What is no role has none.
