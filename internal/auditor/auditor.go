@@ -176,6 +176,9 @@ func ReadCheckpoints(paths, witnesses []string) ([][]byte, error) {
 			return nil, fmt.Errorf("%s has no checkpoint in it", path)
 		}
 		for i, signed := range points {
+			if _, err := chain.ReadCheckpoint(signed); err != nil {
+				return nil, fmt.Errorf("%s is not what 'agentaudit checkpoint' prints, at checkpoint %d of it: %w", path, i+1, err)
+			}
 			if err := known.Check(signed); err != nil {
 				return nil, fmt.Errorf("checkpoint %d of %s: %w", i+1, path, err)
 			}

@@ -115,7 +115,7 @@ func TestKeptCheckpoints(t *testing.T) {
 	f(own, exitGood, "1 entries in 1 logs: good")
 	f(checkpoint(t, signer, "agent.events/0", chain.Hash{7}), exitNo, "another root")
 	f(checkpoint(t, stranger, "agent.events/0", chain.Hash{7}), exitFailed, "checkpoint 1 of those given")
-	f([]byte("\n"), exitFailed, "checkpoint 1 of those given")
+	f([]byte("\n"), exitFailed, "kept is not what 'agentaudit checkpoint' prints, at checkpoint 1 of it")
 	// An empty file was held against nothing, and the answer was "good".
 	f(nil, exitFailed, "has no checkpoint in it")
 	// A log that was taken out of the folder as a whole went unnoticed.

@@ -67,7 +67,7 @@ func (c *emitCommand) Run(ctx context.Context, w *world) error {
 	result, err := emit.Lines(ctx, in, lines)
 	stopProgress()
 	if err != nil {
-		return err
+		return w.running(err)
 	}
 	if err := c.print(w.stdout, w.stderr, result); err != nil {
 		return err

@@ -40,7 +40,7 @@ type gdprEraseCommand struct {
 	User       string `required:"" help:"The person: the user_id as producers send it." placeholder:"U"`
 	ID         string `help:"Your own id of the request: the same one again is the same request." placeholder:"ID"`
 	Suppress   bool   `help:"Keep nothing of the person's later events either. Without it whoever comes by that name is a stranger."`
-	VerifiedBy string `default:"operator" help:"Who has checked that the request is the person's." placeholder:"NAME"`
+	VerifiedBy string `default:"operator" help:"Who has checked that the request is the person's; it stands in the log. Default: operator. Empty: nothing is done before 'gdpr verify'." placeholder:"NAME"`
 	Wait       bool   `help:"Wait until it is done and print the receipt."`
 	JSON       bool   `help:"Print the receipt or the request as JSON."`
 }
@@ -49,7 +49,7 @@ type gdprEraseCommand struct {
 func (gdprEraseCommand) Help() string {
 	return `Destroys the person's keys and identity. Events, checkpoints and proofs stay as they are; nothing in the system's files leads from
 them to the person any more, and no content of theirs can be read again, that of events with other people in them included. The exporter
-carries it out, within seconds. Exit code 1: it was refused, with the reason. The receipt says where something may still
+carries it out, within seconds, and nothing brings it back. Exit code 1: it was refused, with the reason. The receipt says where something may still
 be, and until when.`
 }
 
@@ -69,11 +69,27 @@ func (c *gdprEraseCommand) Run(ctx context.Context, w *world) error {
 		_, _ = fmt.Fprintln(w.stderr, "this request came before; nothing new was begun")
 	}
 	if c.Wait {
+		if err := sayWait(w.stderr, request); err != nil {
+			return err
+		}
 		if request, err = awaitRequest(ctx, systems.Vault, request); err != nil {
 			return err
 		}
 	}
 	return printRequest(w, request, c.JSON)
+}
+
+// sayWait says what a request that has not ended waits for: without an exporter, or somebody who verifies it, that is for ever.
+func sayWait(out io.Writer, request vault.Request) error {
+	id, waits := uuid.UUID(request.ID), "waiting for an exporter to carry it out"
+	switch {
+	case request.State.Ended():
+		return nil
+	case request.State == gdpr.StateReceived:
+		waits = fmt.Sprintf("waiting until 'gdpr verify %s --by NAME' says that it is the person's", id)
+	}
+	_, err := fmt.Fprintf(out, "request %s: %s; Ctrl-C ends the waiting only\n", id, waits)
+	return err
 }
 
 // awaitRequest waits until a request has ended.
@@ -401,7 +417,10 @@ func (c *gdprHoldListCommand) Run(ctx context.Context, w *world) error {
 		if !l.Active {
 			state = "over"
 		}
-		fmt.Fprintf(&text, "%s  %-5s  of %s by %s, %s  %s\n", l.ID, state, l.Subject, printable(l.Author), l.At, printable(l.Reason))
+		if l.Expires != "" {
+			state += " until " + l.Expires
+		}
+		fmt.Fprintf(&text, "%s  %-22s  of %s by %s, %s  %s\n", l.ID, state, l.Subject, printable(l.Author), l.At, printable(l.Reason))
 	}
 	if len(lines) == 0 {
 		text.WriteString("there are no legal holds\n")

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/prove"
+	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/internal/witness"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/events"
@@ -66,13 +68,15 @@ func (c *checkpointCommand) Run(ctx context.Context, w *world) error {
 		}
 		printed = true
 	}
-	if !printed && c.Witnessed {
+	switch {
+	case printed:
+		return nil
+	case c.Log != "" && !slices.ContainsFunc(checkpoints, func(point vault.Checkpoint) bool { return point.Log == c.Log }):
+		return fmt.Errorf("there is no checkpoint of %s: 'log list' prints the logs", printable(c.Log))
+	case c.Witnessed:
 		return errors.New("no witness has signed a checkpoint yet: see exporter.witnesses")
 	}
-	if !printed {
-		return errors.New("there is no checkpoint yet; the exporter makes one within a second of the first entry")
-	}
-	return nil
+	return errors.New("there is no checkpoint yet; the exporter makes one within a second of the first entry")
 }
 
 type proveCommand struct {

@@ -47,7 +47,7 @@ func (c *queryCommand) Run(ctx context.Context, w *world) error {
 	}
 	store, err := process.OpenStore(ctx, cfg)
 	if err != nil {
-		return err
+		return w.running(err)
 	}
 	defer store.Close()
 	return store.Query(ctx, sql, format, w.stdout)

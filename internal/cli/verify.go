@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 )
 
 type verifyCommand struct {
-	Log        string   `help:"Check this log only, such as agent.events/3." placeholder:"L"`
+	Log        []string `help:"Check this log only, such as agent.events/3; with --folder it may be given again." placeholder:"L" sep:"none"`
 	Deep       bool     `help:"Check the columns and ciphertexts beside the entries as well."`
 	Checkpoint []string `help:"Signed checkpoints that were kept elsewhere (see 'checkpoint'); may be given again." placeholder:"FILE" type:"existingfile" sep:"none"`
 	Witness    []string `help:"Public key of a witness that must have signed each --checkpoint; may be given again." placeholder:"VKEY" sep:"none"`
@@ -46,6 +47,10 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	if c.Folder != "" {
 		return c.offline(ctx, w)
 	}
+	if len(c.Log) > 1 {
+		// The last one would be checked, and the answer taken for that of all.
+		return errors.New("verify: one --log at a time; without it all are checked")
+	}
 	cfg, err := w.config()
 	if err != nil {
 		return err
@@ -68,7 +73,7 @@ func (c *verifyCommand) Run(ctx context.Context, w *world) error {
 	var checked atomic.Uint64
 	stopProgress := progress.Show(w.stderr, "%d entries checked …\n", &checked)
 	answer, err := verify.Run(ctx, verify.Deps{Store: systems.Store, Vault: systems.Vault}, verify.Options{
-		Log: c.Log, Deep: c.Deep, Keys: keys, Pinned: pinned, Progress: func(n uint64) { checked.Add(n) },
+		Log: strings.Join(c.Log, ""), Deep: c.Deep, Keys: keys, Pinned: pinned, Progress: func(n uint64) { checked.Add(n) },
 	})
 	stopProgress()
 	if err != nil {
@@ -101,10 +106,7 @@ func (c *verifyCommand) offline(ctx context.Context, w *world) error {
 	case c.Deep:
 		return errors.New("verify --folder: a folder has no columns to check with --deep")
 	}
-	question := auditor.Question{Folder: c.Folder, Key: c.Key, Checkpoint: c.Checkpoint, Witness: c.Witness}
-	if c.Log != "" {
-		question.Log = []string{c.Log}
-	}
+	question := auditor.Question{Folder: c.Folder, Log: c.Log, Key: c.Key, Checkpoint: c.Checkpoint, Witness: c.Witness}
 	answer, err := question.Check(ctx, w.stderr)
 	if err != nil {
 		return err

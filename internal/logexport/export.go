@@ -40,7 +40,7 @@ func (e *Exporter) Log(ctx context.Context, folder, log string) (vault.Checkpoin
 	}
 	base := filepath.Join(folder, filepath.FromSlash(log))
 	if _, err := os.Stat(base); !errors.Is(err, fs.ErrNotExist) {
-		return vault.Checkpoint{}, fmt.Errorf("export %s: %s: %w", log, base, errors.Join(err, fs.ErrExist))
+		return vault.Checkpoint{}, fmt.Errorf("export %s: %s is there, perhaps of an export that was broken off; remove it or take another folder: %w", log, base, errors.Join(err, fs.ErrExist))
 	}
 	pruned, err := e.pruned(ctx, log)
 	if err != nil {

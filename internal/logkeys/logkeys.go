@@ -240,15 +240,22 @@ func Retire(folder, deployment, id string) error {
 	return durable.Sync(folder)
 }
 
-// Verifiers makes public keys known to those who check notes. The error names no key but the place of the wrong one.
+// Verifiers makes public keys known to those who check notes. A string may hold several, with white space between: what shells make of the column that
+// 'keys list' prints after a rotation. The error names no key but the place of the wrong one.
 func Verifiers(vkeys []string) (note.Verifiers, error) {
-	verifiers := make([]note.Verifier, len(vkeys))
-	for i, vkey := range vkeys {
-		verifier, err := note.NewVerifier(vkey)
-		if err != nil {
-			return nil, fmt.Errorf("key %d is not a public key of a note: <deployment>+<8 hex digits>+<base64> expected", i+1)
+	var verifiers []note.Verifier
+	for i, several := range vkeys {
+		each := strings.Fields(several)
+		if len(each) == 0 {
+			return nil, fmt.Errorf("key %d is empty: a line of 'keys list' ends with a public key", i+1)
 		}
-		verifiers[i] = verifier
+		for _, vkey := range each {
+			verifier, err := note.NewVerifier(vkey)
+			if err != nil {
+				return nil, fmt.Errorf("key %d is no public key, or not all of one: <deployment>+<8 hex digits>+<base64> expected, as 'keys list' prints it", len(verifiers)+1)
+			}
+			verifiers = append(verifiers, verifier)
+		}
 	}
 	return note.VerifierList(verifiers...), nil
 }

@@ -58,6 +58,12 @@ func TestRotation(t *testing.T) {
 	if signers := f.Signers(); len(signers) != 1 || len(f.Keys()) != 2 {
 		t.Errorf("%d sign of %+v", len(signers), f.Keys())
 	}
+	// As a shell makes one word of what 'keys list' prints.
+	if known, err := Verifiers([]string{strings.Join(f.VKeys(), "\n")}); err != nil {
+		t.Error(err)
+	} else if _, _, err := chain.OpenCheckpoint(old, known); err != nil {
+		t.Errorf("both keys in one string: %v", err)
+	}
 	known, err := Verifiers(f.VKeys())
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +127,14 @@ func TestLoadRefuses(t *testing.T) {
 	if _, err := Create(t.TempDir(), "acme prod"); err == nil {
 		t.Error("made a key for what is no deployment")
 	}
-	if _, err := Verifiers([]string{"x"}); err == nil {
-		t.Error("took x for a key")
+	made, err := Create(t.TempDir(), "acme/prod")
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := made.VKey
+	for says, wrong := range map[string][]string{"key 1 is no": {"x"}, "key 2 is no": {good + "\n" + good[:len(good)-1] + "x"}, "key 2 is empty": {good, "\n"}} {
+		if _, err := Verifiers(wrong); err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), good) {
+			t.Errorf("%q: %v; want %q", wrong, err, says)
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -36,7 +37,12 @@ func ParseCommand(name, help string, flags any, args []string, stdout, stderr io
 		return nil, code, true
 	}
 	if err != nil {
-		return nil, Fail(stderr, name, fmt.Errorf("%w (see %s --help)", err, name)), true
+		command := name
+		var wrong *kong.ParseError
+		if errors.As(err, &wrong) && wrong.Context.Selected() != nil {
+			command = wrong.Context.Selected().FullPath()
+		}
+		return nil, Fail(stderr, name, fmt.Errorf("%w (see %s --help)", err, command)), true
 	}
 	return parsed, ExitGood, false
 }

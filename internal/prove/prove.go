@@ -17,6 +17,9 @@ import (
 // ErrNotCovered: the entry is there, but the log's checkpoint does not reach it yet. It does within a second or two, while an exporter runs.
 var ErrNotCovered = errors.New("the log's checkpoint does not cover the entry yet; try again in a moment")
 
+// ErrNotWitnessed: no witness has signed a checkpoint of the log. Perhaps none is asked.
+var ErrNotWitnessed = errors.New("no witness has signed a checkpoint of the log yet: see exporter.witnesses")
+
 // Prover makes proofs from what the store and the vault have. It is safe for concurrent use.
 type Prover struct {
 	Store *store.Store
@@ -48,7 +51,7 @@ func (p *Prover) Event(ctx context.Context, id [16]byte) ([][]byte, error) {
 	return proofs, nil
 }
 
-// Entry returns the proof of the entry at seq of a log, below the log's checkpoint: ErrNotCovered, store.ErrNotFound, or an error that says that the
+// Entry returns the proof of the entry at seq of a log, below the log's checkpoint: ErrNotCovered, ErrNotWitnessed, store.ErrNotFound, or an error that says that the
 // tiles do not make the checkpoint's root, in which case `agentaudit verify` says what is wrong.
 func (p *Prover) Entry(ctx context.Context, log string, seq uint64) ([]byte, error) {
 	signed, checkpoint, err := p.checkpoint(ctx, log)
@@ -58,6 +61,9 @@ func (p *Prover) Entry(ctx context.Context, log string, seq uint64) ([]byte, err
 	if seq >= checkpoint.Size {
 		if _, err := p.Store.EntryAt(ctx, log, seq); err != nil {
 			return nil, err
+		}
+		if p.Witnessed && checkpoint.Size == 0 {
+			return nil, fmt.Errorf("prove entry %d of %s: %w", seq, log, ErrNotWitnessed)
 		}
 		return nil, fmt.Errorf("prove entry %d of %s: %w", seq, log, ErrNotCovered)
 	}
