@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/hex"
@@ -11,6 +12,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/agentaudit/agentaudit/internal/logkeys"
 	"github.com/agentaudit/agentaudit/internal/prove"
@@ -166,34 +169,18 @@ func (c *verifyProofCommand) Run(w *world) error {
 	if err != nil {
 		return err
 	}
-	file, err := readProofs(c.File, w.stdin)
-	if err != nil {
-		return err
-	}
-	proofs, err := chain.SplitProofs(file)
-	if err != nil {
-		proofs = [][]byte{file} // one thing that is no proof
-	}
-	results := make([]provenEntry, len(proofs))
-	good := true
-	for i, text := range proofs {
-		proof, err := chain.OpenProof(text, known)
-		if err == nil {
-			err = witnesses.Check(proof.Signed)
-		}
+	in := w.stdin
+	if c.File != "-" {
+		file, err := os.Open(c.File)
 		if err != nil {
-			results[i], good = provenEntry{Error: err.Error()}, false
-			continue
+			return fmt.Errorf("read the proof: %w", err)
 		}
-		results[i] = provenEntry{
-			OK: true, Deployment: proof.Checkpoint.Deployment, Log: proof.Header.Log, Seq: proof.Header.Seq,
-			Size: proof.Checkpoint.Size, Root: hex.EncodeToString(proof.Checkpoint.Root[:]), Entry: proof.Entry,
-		}
-		for _, sig := range proof.Signatures {
-			results[i].Keys = append(results[i].Keys, fmt.Sprintf("%s+%08x", sig.Name, sig.Hash))
-		}
+		defer file.Close()
+		in = file
 	}
-	if err := c.print(w.stdout, results); err != nil {
+	out := bufio.NewWriter(w.stdout)
+	good, err := c.check(in, known, witnesses, out)
+	if err := errors.Join(err, out.Flush()); err != nil {
 		return err
 	}
 	if !good {
@@ -202,47 +189,77 @@ func (c *verifyProofCommand) Run(w *world) error {
 	return nil
 }
 
-func (c *verifyProofCommand) print(out io.Writer, results []provenEntry) error {
-	if c.JSON {
-		return json.NewEncoder(out).Encode(results)
-	}
-	for _, r := range results {
-		if !r.OK {
-			if _, err := fmt.Fprintf(out, "BAD: %s\n", r.Error); err != nil {
-				return err
-			}
-			continue
+// check checks proofs one by one: somebody's export may have millions in a file.
+func (c *verifyProofCommand) check(in io.Reader, known note.Verifiers, witnesses chain.Witnesses, out io.Writer) (good bool, err error) {
+	proofs := bufio.NewScanner(in)
+	proofs.Buffer(nil, maxProofToken)
+	proofs.Split(chain.SplitProof)
+	good = true
+	before := "["
+	one := func(text []byte) error {
+		r := checkProof(text, known, witnesses)
+		good = good && r.OK
+		if !c.JSON {
+			return r.print(out)
 		}
-		if _, err := fmt.Fprintf(out, "good: entry %d of %s, one of %d that %s vouches for\nsigned by %s\n%s\n",
-			r.Seq, r.Log, r.Size, r.Deployment, strings.Join(r.Keys, ", "), r.Entry); err != nil {
-			return err
+		line, err := json.Marshal(r)
+		if err == nil {
+			_, err = fmt.Fprintf(out, "%s%s", before, line)
 		}
+		before = ","
+		return err
 	}
-	return nil
-}
-
-// maxProofFile bounds a file of proofs.
-const maxProofFile = 256 << 20
-
-func readProofs(path string, stdin io.Reader) ([]byte, error) {
-	in := stdin
-	if path != "-" {
-		file, err := os.Open(path)
-		if err != nil {
-			return nil, fmt.Errorf("read the proof: %w", err)
-		}
-		defer file.Close()
-		in = file
+	some := false
+	for proofs.Scan() && err == nil {
+		some = true
+		err = one(proofs.Bytes())
 	}
-	text, err := io.ReadAll(io.LimitReader(in, maxProofFile+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("read the proof: %w", err)
-	case len(text) > maxProofFile:
-		return nil, fmt.Errorf("read the proof: more than %d bytes", maxProofFile)
+		return false, err
+	case errors.Is(proofs.Err(), bufio.ErrTooLong):
+		err = one(nil) // what is that long is no proof
+	case proofs.Err() != nil:
+		return false, fmt.Errorf("read the proof: %w", proofs.Err())
+	case !some:
+		err = one(nil)
 	}
-	if !bytes.HasSuffix(text, []byte("\n")) {
-		text = append(text, '\n') // which shells and mail programs drop at the end
+	if c.JSON && err == nil {
+		_, err = io.WriteString(out, "]\n")
 	}
-	return text, nil
+	return good, err
+}
+
+// maxProofToken is more than any proof has, and the beginning of the next.
+const maxProofToken = chain.MaxProofBytes + 1024
+
+func checkProof(text []byte, known note.Verifiers, witnesses chain.Witnesses) provenEntry {
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		text = append(bytes.Clone(text), '\n') // which shells and mail programs drop at the end
+	}
+	proof, err := chain.OpenProof(text, known)
+	if err == nil {
+		err = witnesses.Check(proof.Signed)
+	}
+	if err != nil {
+		return provenEntry{Error: err.Error()}
+	}
+	r := provenEntry{
+		OK: true, Deployment: proof.Checkpoint.Deployment, Log: proof.Header.Log, Seq: proof.Header.Seq,
+		Size: proof.Checkpoint.Size, Root: hex.EncodeToString(proof.Checkpoint.Root[:]), Entry: proof.Entry,
+	}
+	for _, sig := range proof.Signatures {
+		r.Keys = append(r.Keys, fmt.Sprintf("%s+%08x", sig.Name, sig.Hash))
+	}
+	return r
+}
+
+func (r *provenEntry) print(out io.Writer) error {
+	if !r.OK {
+		_, err := fmt.Fprintf(out, "BAD: %s\n", r.Error)
+		return err
+	}
+	_, err := fmt.Fprintf(out, "good: entry %d of %s, one of %d that %s vouches for\nsigned by %s\n%s\n",
+		r.Seq, r.Log, r.Size, r.Deployment, strings.Join(r.Keys, ", "), r.Entry)
+	return err
 }

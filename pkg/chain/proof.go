@@ -124,6 +124,20 @@ func SplitProofs(file []byte) ([][]byte, error) {
 	return proofs, nil
 }
 
+// SplitProof is a bufio.SplitFunc that parts a stream as SplitProofs parts a file. What is no proof comes with what is in front of the next one.
+func SplitProof(data []byte, atEOF bool) (advance int, proof []byte, err error) {
+	if len(data) == 0 {
+		return 0, nil, nil
+	}
+	if next := bytes.Index(data, []byte("\n"+proofHeader)); next >= 0 {
+		return next + 1, data[:next+1], nil
+	}
+	if !atEOF {
+		return 0, nil, nil
+	}
+	return len(data), data, nil
+}
+
 // proofPolicy is what torchwood asks for keys and for its opinion.
 type proofPolicy struct{ note.Verifiers }
 

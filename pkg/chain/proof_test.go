@@ -1,9 +1,11 @@
 package chain
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"testing"
+	"testing/iotest"
 
 	"golang.org/x/mod/sumdb/note"
 )
@@ -141,6 +143,17 @@ func TestSplitProofs(t *testing.T) {
 	if err != nil || len(proofs) != 2 || !bytes.Equal(proofs[0], a) || !bytes.Equal(proofs[1], b) {
 		t.Errorf("%d proofs, %v", len(proofs), err)
 	}
+	stream := bufio.NewScanner(iotest.OneByteReader(bytes.NewReader(append(bytes.Clone(a), b...))))
+	stream.Buffer(nil, MaxProofBytes)
+	stream.Split(SplitProof)
+	for i, want := range [][]byte{a, b} {
+		if !stream.Scan() || !bytes.Equal(stream.Bytes(), want) {
+			t.Errorf("proof %d of the stream: %v", i, stream.Err())
+		}
+	}
+	if stream.Scan() || stream.Err() != nil {
+		t.Errorf("more than was there: %v", stream.Err())
+	}
 	if _, err := SplitProofs([]byte("hello")); err == nil {
 		t.Error("split something else")
 	}
@@ -154,8 +167,20 @@ func FuzzOpenProof(f *testing.F) {
 		if proof, err := OpenProof(b, p.known); err == nil && !bytes.Equal(proof.Entry, p.entries[proof.Header.Seq].entry) {
 			t.Error("proved an entry that is not in the log")
 		}
-		if proofs, err := SplitProofs(b); err == nil && !bytes.Equal(bytes.Join(proofs, nil), b) {
+		proofs, err := SplitProofs(b)
+		if err != nil {
+			return
+		}
+		if !bytes.Equal(bytes.Join(proofs, nil), b) {
 			t.Error("splitting lost bytes")
+		}
+		stream := bufio.NewScanner(bytes.NewReader(b))
+		stream.Buffer(nil, len(b)+1)
+		stream.Split(SplitProof)
+		for i := range proofs {
+			if !stream.Scan() || !bytes.Equal(stream.Bytes(), proofs[i]) {
+				t.Errorf("proof %d of the stream is another one", i)
+			}
 		}
 	})
 }
