@@ -8,9 +8,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/agentaudit/agentaudit/internal/privacy"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/reveal"
 )
@@ -22,6 +24,7 @@ type eventsCommand struct {
 	Since   string `help:"Events since then: 30m, 24h, 7d, 2026-11-20 or 2026-11-20T21:00:00Z." placeholder:"D"`
 	Type    string `help:"Events of this type, such as tool.call." placeholder:"T"`
 	Content bool   `help:"Decrypt and print the content."`
+	AsDPO   bool   `name:"as-dpo" help:"Also show names and contents of people whose data is restricted. That this was asked stands in the log."`
 	Limit   int    `default:"1000" help:"Print this many at most, the earliest; 1 to 100000."`
 	JSON    bool   `help:"Print a JSON array."`
 }
@@ -29,7 +32,8 @@ type eventsCommand struct {
 // Help is printed by `events --help`.
 func (eventsCommand) Help() string {
 	return `Finds events of people by the names that producers use, and prints who they are of. In ClickHouse itself there are
-pseudonyms and tokens only; this command asks the vault.`
+pseudonyms and tokens only; this command asks the vault. Where somebody's data is restricted (gdpr restrict), it prints "(restricted)" in the
+place of the name and of the content.`
 }
 
 func (c *eventsCommand) Run(ctx context.Context, w *world) error {
@@ -55,6 +59,7 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 	found, err := reveal.Find(ctx, reveal.Deps{Store: systems.Store, Vault: systems.Vault}, reveal.Question{
 		Tenant: c.Tenant, User: c.User, Session: c.Session, Since: since, Type: c.Type, Limit: c.Limit,
 		WithContent:   c.Content,
+		Restricted:    c.AsDPO,
 		SessionPolicy: cfg.Ingest.Fields.SessionID,
 	})
 	switch {
@@ -63,6 +68,11 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 		err = nil
 	case err == nil && len(found) == 0:
 		_, _ = fmt.Fprintln(w.stderr, "no events")
+	}
+	if err == nil && c.AsDPO {
+		err = privacy.NoteRead(ctx, systems.Vault, "events", map[string]string{
+			"restricted": "shown", "contents": strconv.FormatBool(c.Content), "count": strconv.Itoa(len(found)),
+		})
 	}
 	if err != nil {
 		return err
@@ -156,6 +166,8 @@ func printEvents(w io.Writer, found []reveal.Event) error {
 // who is the user's name, or the pseudonym of one whom the vault does not know any more.
 func who(e reveal.Event) string {
 	switch {
+	case e.Restricted:
+		return "(restricted)"
 	case e.User != "":
 		return e.User
 	case e.Subject != "":

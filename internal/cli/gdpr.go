@@ -31,8 +31,10 @@ type gdprCommands struct {
 		Remove gdprHoldRemoveCommand `cmd:"" help:"Lift a legal hold."`
 		List   gdprHoldListCommand   `cmd:"" help:"List the legal holds."`
 	} `cmd:"" help:"Legal holds: add, remove, list."`
-	Consent gdprConsentCommands `cmd:"" help:"What people agree to: grant, withdraw, list, check."`
-	Breach  gdprBreachCommands  `cmd:"" help:"Breaches of personal data: open, list, status, notice, close."`
+	Restrict   gdprRestrictCommand   `cmd:"" help:"Keep a person's data, but show it to nobody but the data protection officer."`
+	Unrestrict gdprUnrestrictCommand `cmd:"" help:"End a restriction."`
+	Consent    gdprConsentCommands   `cmd:"" help:"What people agree to: grant, withdraw, list, check."`
+	Breach     gdprBreachCommands    `cmd:"" help:"Breaches of personal data: open, list, status, notice, close."`
 }
 
 type gdprEraseCommand struct {

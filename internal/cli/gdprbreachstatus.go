@@ -22,6 +22,7 @@ type gdprBreachStatusCommand struct {
 	ID         string `arg:"" help:"Id of the breach." placeholder:"ID"`
 	Subjects   bool   `help:"List the affected people, by pseudonym."`
 	Identities bool   `help:"List them by name. That this was asked stands in the log."`
+	AsDPO      bool   `name:"as-dpo" help:"With --identities: also name people whose data is restricted."`
 	JSON       bool   `help:"Print it as JSON."`
 }
 
@@ -65,12 +66,13 @@ func (c *gdprBreachStatusCommand) Run(ctx context.Context, w *world) error {
 
 // affectedLine is somebody whom a breach affects.
 type affectedLine struct {
-	Subject string `json:"subject"` // the pseudonym
-	Acted   uint64 `json:"acted"`   // in how many affected entries this is the person who acted
-	Touched uint64 `json:"touched"` // in how many this is one whose data was touched
-	Erased  bool   `json:"erased"`
-	Tenant  string `json:"tenant,omitempty"`
-	User    string `json:"user,omitempty"`
+	Subject    string `json:"subject"` // the pseudonym
+	Acted      uint64 `json:"acted"`   // in how many affected entries this is the person who acted
+	Touched    uint64 `json:"touched"` // in how many this is one whose data was touched
+	Erased     bool   `json:"erased"`
+	Restricted bool   `json:"restricted,omitempty"` // the name is not shown
+	Tenant     string `json:"tenant,omitempty"`
+	User       string `json:"user,omitempty"`
 }
 
 func (l affectedLine) print(out io.Writer) error {
@@ -78,6 +80,8 @@ func (l affectedLine) print(out io.Writer) error {
 	switch {
 	case l.Erased:
 		who = "  erased"
+	case l.Restricted:
+		who = "  restricted"
 	case l.User != "":
 		who = "  " + printable(l.Tenant+"/"+l.User)
 	}
@@ -87,17 +91,22 @@ func (l affectedLine) print(out io.Writer) error {
 
 // eachSubject calls fn with the affected people. Names are read after that was noted.
 func (c *gdprBreachStatusCommand) eachSubject(ctx context.Context, w *world, systems *process.Systems, b *vault.Breach, fn func(affectedLine) error) error {
+	names := privacy.NoNames
 	if c.Identities {
 		// A vault that was restored knows people who are erased.
 		if err := w.replay(ctx, systems); err != nil {
 			return err
 		}
-		if err := privacy.NoteRead(ctx, systems.Vault, "the people of a breach", map[string]string{"breach": uuid.UUID(b.ID).String()}); err != nil {
+		about := map[string]string{"breach": uuid.UUID(b.ID).String()}
+		if names = privacy.UnrestrictedNames; c.AsDPO {
+			names, about["restricted"] = privacy.AllNames, "shown"
+		}
+		if err := privacy.NoteRead(ctx, systems.Vault, "the people of a breach", about); err != nil {
 			return err
 		}
 	}
-	return privacy.BreachSubjects(ctx, systems.Store, systems.Vault, b, c.Identities, func(a privacy.Affected) error {
-		return fn(affectedLine{Subject: a.ID.String(), Acted: a.Acted, Touched: a.Touched, Erased: a.Erased, Tenant: a.Who.Tenant, User: a.Who.User})
+	return privacy.BreachSubjects(ctx, systems.Store, systems.Vault, b, names, func(a privacy.Affected) error {
+		return fn(affectedLine{Subject: a.ID.String(), Acted: a.Acted, Touched: a.Touched, Erased: a.Erased, Restricted: a.Restricted, Tenant: a.Who.Tenant, User: a.Who.User})
 	})
 }
 

@@ -261,7 +261,7 @@ func measureBreach(ctx context.Context, st *store.Store, v *vault.Vault, scope g
 		}
 		extent.Logs = append(extent.Logs, one)
 	}
-	err = eachAffected(ctx, st, v, storeScope(&scope, listed), false, func(a Affected) error {
+	err = eachAffected(ctx, st, v, storeScope(&scope, listed), NoNames, func(a Affected) error {
 		extent.Subjects++
 		if a.Erased {
 			extent.Erased++
@@ -295,12 +295,23 @@ func storeScope(s *gdpr.BreachScope, listed [][16]byte) store.Scope {
 // Affected is somebody whom a breach affects.
 type Affected struct {
 	store.ScopeSubject
-	Erased bool           // the vault does not know the person any more
-	Who    vault.Identity // if it was asked for
+	Erased     bool           // the vault does not know the person any more
+	Restricted bool           // the person's data is restricted, and the name not shown for that
+	Who        vault.Identity // if it was asked for
 }
 
-// BreachSubjects calls fn with everybody whom a breach affects. With names the caller has noted that in the log before: see NoteRead.
-func BreachSubjects(ctx context.Context, st *store.Store, v *vault.Vault, b *vault.Breach, names bool, fn func(Affected) error) error {
+// Names says which names are wanted.
+type Names int
+
+// Which names are wanted: none, those of people whose data is not restricted, or all.
+const (
+	NoNames Names = iota
+	UnrestrictedNames
+	AllNames
+)
+
+// BreachSubjects calls fn with everybody whom a breach affects. For names the caller has noted in the log before that they are read: see NoteRead.
+func BreachSubjects(ctx context.Context, st *store.Store, v *vault.Vault, b *vault.Breach, names Names, fn func(Affected) error) error {
 	scope, _, err := ReadBreach(b)
 	if err != nil {
 		return err
@@ -311,7 +322,7 @@ func BreachSubjects(ctx context.Context, st *store.Store, v *vault.Vault, b *vau
 // affectedAtOnce is how many people the vault is asked about together.
 const affectedAtOnce = 1000
 
-func eachAffected(ctx context.Context, st *store.Store, v *vault.Vault, scope store.Scope, names bool, fn func(Affected) error) error {
+func eachAffected(ctx context.Context, st *store.Store, v *vault.Vault, scope store.Scope, names Names, fn func(Affected) error) error {
 	some := make([]Affected, 0, affectedAtOnce)
 	flush := func() error {
 		if err := lookUp(ctx, v, some, names); err != nil {
@@ -339,14 +350,19 @@ func eachAffected(ctx context.Context, st *store.Store, v *vault.Vault, scope st
 }
 
 // lookUp fills in what the vault knows of some people.
-func lookUp(ctx context.Context, v *vault.Vault, some []Affected, names bool) error {
+func lookUp(ctx context.Context, v *vault.Vault, some []Affected, names Names) error {
 	ids := make([]gdpr.SubjectID, len(some))
 	for i := range some {
 		ids[i] = some[i].ID
 	}
-	people := map[gdpr.SubjectID]vault.Identity{}
-	if names {
-		var err error
+	people, restricted := map[gdpr.SubjectID]vault.Identity{}, map[gdpr.SubjectID]bool{}
+	var err error
+	if names == UnrestrictedNames {
+		if restricted, err = v.Restricted(ctx, ids); err != nil {
+			return err
+		}
+	}
+	if names != NoNames {
 		if people, err = v.Identify(ctx, ids); err != nil {
 			return err
 		}
@@ -361,7 +377,10 @@ func lookUp(ctx context.Context, v *vault.Vault, some []Affected, names bool) er
 	}
 	for i := range some {
 		who, known := people[some[i].ID]
-		some[i].Erased, some[i].Who = !known, who
+		some[i].Erased, some[i].Restricted = !known, restricted[some[i].ID]
+		if !some[i].Restricted {
+			some[i].Who = who
+		}
 	}
 	return nil
 }

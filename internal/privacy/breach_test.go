@@ -46,7 +46,7 @@ func (r *rig) awaitCovered() {
 }
 
 // affected lists whom a breach affects as user (or "erased") with the counts.
-func (r *rig) affected(b *vault.Breach, names bool) []string {
+func (r *rig) affected(b *vault.Breach, names Names) []string {
 	r.t.Helper()
 	var list []string
 	err := BreachSubjects(r.t.Context(), r.Store, r.Vault, b, names, func(a Affected) error {
@@ -93,10 +93,10 @@ func TestBreach(t *testing.T) {
 			opening.Rejected != nil || len(opening.Logs) != 1 || !opening.Logs[0].Covered || opening.Logs[0].Entries != 6 || opening.Logs[0].Checkpoint == "" {
 			t.Fatalf("%+v, %+v, %v", scope, opening, err)
 		}
-		if got := r.affected(&stored, true); !slices.Equal(got, []string{"mia aaattt", "noah aaa"}) {
+		if got := r.affected(&stored, AllNames); !slices.Equal(got, []string{"mia aaattt", "noah aaa"}) {
 			t.Errorf("affected: %q", got)
 		}
-		if got := r.affected(&stored, false); !slices.Equal(got, []string{" aaa", " aaattt"}) {
+		if got := r.affected(&stored, NoNames); !slices.Equal(got, []string{" aaa", " aaattt"}) {
 			t.Errorf("affected, without names: %q", got)
 		}
 		// Time alone: what could not be read may be anybody's.
@@ -140,7 +140,7 @@ func TestBreach(t *testing.T) {
 		if now, err := MeasureBreach(t.Context(), r.Store, r.Vault, &stored); err != nil || now.Entries != 6 || now.Subjects != 2 || now.Erased != 1 {
 			t.Errorf("after an erasure: %+v, %v", now, err)
 		}
-		if got := r.affected(&stored, true); !slices.Equal(got, []string{"erased aaattt", "noah aaa"}) {
+		if got := r.affected(&stored, AllNames); !slices.Equal(got, []string{"erased aaattt", "noah aaa"}) {
 			t.Errorf("affected, after an erasure: %q", got)
 		}
 		for _, to := range []gdpr.Addressee{gdpr.ToAuthority, gdpr.ToSubjects} {
@@ -218,7 +218,7 @@ func TestBreachOfListedEvents(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := r.affected(&stored, true); !slices.Equal(got, []string{"mia a", "noah t"}) {
+	if got := r.affected(&stored, AllNames); !slices.Equal(got, []string{"mia a", "noah t"}) {
 		t.Errorf("affected: %q", got)
 	}
 	o.Events = [][16]byte{stranger}

@@ -268,6 +268,8 @@ func (w *Worker) carryOut(ctx context.Context, request *vault.Request) error {
 		return w.erase(ctx, request)
 	case gdpr.RequestExport:
 		return w.export(ctx, request)
+	case gdpr.RequestRestriction:
+		return w.restrict(ctx, request)
 	default:
 		return &refusal{"requests of this kind are not carried out yet"}
 	}

@@ -34,6 +34,7 @@ type Question struct {
 	Limit                 int // 1 to MaxEvents
 	WithContent           bool
 	Pseudonyms            bool   // nobody is named: the vault is not asked who people are
+	Restricted            bool   // the reader may see the names and contents of people whose data is restricted; see restrict
 	SessionPolicy         string // how session ids stand in entries: clear, search, subject or sealed
 }
 
@@ -47,7 +48,8 @@ type Event struct {
 	Action       string          `json:"action"`
 	Outcome      string          `json:"outcome"`
 	Tenant       string          `json:"tenant"`
-	User         string          `json:"user,omitempty"`          // absent if there is none, or none any more
+	User         string          `json:"user,omitempty"`          // absent if there is none, or none any more, or restricted
+	Restricted   bool            `json:"restricted,omitempty"`    // the data of the person who acted is restricted
 	Subject      string          `json:"subject,omitempty"`       // the pseudonym
 	DataSubjects []string        `json:"data_subjects,omitempty"` // pseudonyms
 	Findings     []string        `json:"findings,omitempty"`
@@ -59,10 +61,11 @@ type Event struct {
 
 // States of an event's content.
 const (
-	ContentOpened    = "opened"
-	ContentDestroyed = "destroyed"                // one of its keys is gone
-	ContentDropped   = "dropped by retention"     // nobody keeps it any more
-	ContentDamaged   = "does not match its entry" // the ciphertext is not what was sealed
+	ContentOpened     = "opened"
+	ContentDestroyed  = "destroyed"                // one of its keys is gone
+	ContentDropped    = "dropped by retention"     // nobody keeps it any more
+	ContentDamaged    = "does not match its entry" // the ciphertext is not what was sealed
+	ContentRestricted = "restricted"               // it is about somebody whose data is restricted
 )
 
 var (
@@ -117,6 +120,9 @@ func Find(ctx context.Context, deps Deps, q Question) ([]Event, error) {
 			return nil, err
 		}
 		events = append(events, event)
+	}
+	if err := r.restrict(ctx, deps, q, events); err != nil {
+		return nil, err
 	}
 	if !q.Pseudonyms {
 		if err := r.name(ctx, deps, events); err != nil {
@@ -186,8 +192,10 @@ func sessionTokens(deps Deps, q Question, people []vault.Subject) ([]string, err
 // reader takes found entries apart and remembers what the vault has to be asked for.
 type reader struct {
 	entry    chain.Entry
-	subjects []gdpr.SubjectID // of the events, zero if there is none
-	contents []gdpr.Sealed    // of the events, no keys if there is none
+	subjects []gdpr.SubjectID   // of the events, zero if there is none
+	touched  [][]gdpr.SubjectID // of the events
+	contents []gdpr.Sealed      // of the events, no keys if there is none
+	hidden   []bool             // of the events: whether their contents stay closed; nil: none does
 
 	droppedBehind map[string]uint64 // by log: the contents of entries below were dropped
 }
@@ -224,6 +232,11 @@ func (r *reader) read(found *store.Found, i int) (Event, error) {
 		e.Subject = subject.String()
 	}
 	r.subjects = append(r.subjects, subject)
+	var touched []gdpr.SubjectID
+	for _, id := range r.entry.DataSubjects {
+		touched = append(touched, gdpr.SubjectID(id))
+	}
+	r.touched = append(r.touched, touched)
 	if r.entry.Content != nil {
 		if err := gdpr.ParseSealed(r.entry.Content, &r.contents[i]); err != nil {
 			return Event{}, fmt.Errorf("entry %d of %s: %w: run agentaudit verify", found.Seq, found.Log, err)
@@ -247,7 +260,9 @@ func (r *reader) name(ctx context.Context, deps Deps, events []Event) error {
 		return fmt.Errorf("ask the vault: %w", err)
 	}
 	for i, id := range r.subjects {
-		events[i].User = people[id].User
+		if !events[i].Restricted {
+			events[i].User = people[id].User
+		}
 	}
 	return nil
 }
@@ -256,7 +271,10 @@ func (r *reader) name(ctx context.Context, deps Deps, events []Event) error {
 func (r *reader) open(ctx context.Context, deps Deps, found []store.Found, events []Event) error {
 	asked := make(map[gdpr.KeyID]bool)
 	var ids []gdpr.KeyID
-	for _, content := range r.contents {
+	for i, content := range r.contents {
+		if r.isHidden(i) {
+			continue
+		}
 		for _, id := range content.Keys {
 			if !asked[id] {
 				asked[id] = true
@@ -270,6 +288,10 @@ func (r *reader) open(ctx context.Context, deps Deps, found []store.Found, event
 	}
 	for i := range events {
 		if len(r.contents[i].Keys) == 0 {
+			continue
+		}
+		if r.isHidden(i) {
+			events[i].ContentState = ContentRestricted
 			continue
 		}
 		if len(found[i].Content) == 0 {

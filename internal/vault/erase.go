@@ -121,7 +121,7 @@ func (v *Vault) KeepsDeleted() bool { return v.db.keepsDeleted() }
 // traces are where a pseudonym or a key id may stand while the subject is there. (Of one that is destroyed the record of the destruction has both, and legal
 // holds the pseudonym.)
 var traces = []struct{ table, column string }{
-	{"subjects", "id"}, {"subjects", "key_id"}, {"exports", "subject"}, {"consents", "subject"}, {"consent_changes", "subject"},
+	{"subjects", "id"}, {"subjects", "key_id"}, {"exports", "subject"}, {"consents", "subject"}, {"consent_changes", "subject"}, {"restrictions", "subject"},
 }
 
 // Traces counts the rows that still have a destroyed subject's pseudonym or key.
