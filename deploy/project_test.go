@@ -63,8 +63,8 @@ func mounted(s types.ServiceConfig, path string) (source, rest string, found boo
 		}
 	}
 	for _, v := range s.Volumes {
-		if rest, ok := strings.CutPrefix(path, v.Target+"/"); ok && v.Type == types.VolumeTypeVolume {
-			return v.Source, rest, true
+		if rest, ok := strings.CutPrefix(path+"/", v.Target+"/"); ok && v.Type == types.VolumeTypeVolume {
+			return v.Source, strings.TrimSuffix(rest, "/"), true
 		}
 	}
 	return "", "", false
