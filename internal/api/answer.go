@@ -22,6 +22,8 @@ type answer struct {
 	status      int
 	contentType string
 	body        []byte
+	stream      io.ReadCloser // instead of body; closed once it was sent
+	fileName    string        // under which a stream is kept
 }
 
 func jsonAnswer(status int, body any) (*answer, error) {
@@ -29,7 +31,7 @@ func jsonAnswer(status int, body any) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &answer{status, "application/json", append(text, '\n')}, nil
+	return &answer{status: status, contentType: "application/json", body: append(text, '\n')}, nil
 }
 
 // failure is an answer that shows nothing.
@@ -119,17 +121,33 @@ func (c *call) body(limit int64) ([]byte, error) {
 func (c *call) send(a *answer) int {
 	h := c.rawWriter.Header()
 	h.Set("Content-Type", a.contentType)
-	h.Set("Content-Length", strconv.Itoa(len(a.body)))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
-	if c.writer.SetWriteDeadline(time.Now().Add(c.server.cfg.TakenWithin)) != nil {
+	if a.stream != nil {
+		defer a.stream.Close()
+		h.Set("Content-Disposition", `attachment; filename="`+a.fileName+`"`)
+	} else {
+		h.Set("Content-Length", strconv.Itoa(len(a.body)))
+	}
+	if c.extendWriting() != nil {
 		return http.StatusServiceUnavailable // the connection is gone
 	}
 	c.rawWriter.WriteHeader(a.status)
-	_, _ = c.rawWriter.Write(a.body) // an error means that the client has gone
+	if a.stream != nil {
+		if !c.copyTo(c.rawWriter, a.stream) {
+			panic(http.ErrAbortHandler) // the client sees that it breaks off
+		}
+	} else {
+		_, _ = c.rawWriter.Write(a.body) // an error means that the client has gone
+	}
 	// What comes next on this connection has time-outs of its own.
 	if c.writer.Flush() == nil {
 		_ = c.writer.SetWriteDeadline(time.Time{})
 	}
 	return a.status
+}
+
+// extendWriting gives the client time to take what is written next.
+func (c *call) extendWriting() error {
+	return c.writer.SetWriteDeadline(time.Now().Add(c.server.cfg.TakenWithin))
 }

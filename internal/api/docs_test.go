@@ -1,6 +1,7 @@
 package api_test
 
 import (
+	"archive/zip"
 	"context"
 	"os"
 	"os/exec"
@@ -54,6 +55,11 @@ func TestDocumentedCommands(t *testing.T) {
 		if !strings.Contains(string(out), want) {
 			t.Errorf("%s is not among what was printed:\n%s", want, out)
 		}
+	}
+	if archive, err := zip.OpenReader(filepath.Join(here, "u-4711.zip")); err != nil {
+		t.Error(err)
+	} else if err := archive.Close(); err != nil {
+		t.Error(err)
 	}
 	// The request that came over Kafka waits for somebody to verify it.
 	testkit.Eventually(t, time.Minute, func() bool {

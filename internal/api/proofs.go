@@ -31,5 +31,5 @@ func (s *Server) proofs(c *call) (*answer, error) {
 	if len(proofs) == 0 {
 		return nil, refused(http.StatusNotFound, "there is no entry with this event id")
 	}
-	return &answer{http.StatusOK, "text/plain; charset=utf-8", bytes.Join(proofs, nil)}, nil
+	return &answer{status: http.StatusOK, contentType: "text/plain; charset=utf-8", body: bytes.Join(proofs, nil)}, nil
 }

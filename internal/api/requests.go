@@ -69,6 +69,9 @@ func bodyOf(r *vault.Request) requestBody {
 	}
 	if r.Result != "" {
 		b.ResultsURL = Prefix + "gdpr/requests/" + b.RequestID + "/receipt"
+		if r.Kind == gdpr.RequestExport {
+			b.ResultsURL = Prefix + "gdpr/requests/" + b.RequestID + "/export"
+		}
 	}
 	return b
 }
@@ -283,5 +286,5 @@ func (s *Server) receipt(c *call) (*answer, error) {
 	case request.Result == "":
 		return nil, refused(http.StatusNotFound, "there is no receipt: the request is "+strconv.Quote(string(request.State)))
 	}
-	return &answer{http.StatusOK, "application/json", append([]byte(request.Result), '\n')}, nil
+	return &answer{status: http.StatusOK, contentType: "application/json", body: append([]byte(request.Result), '\n')}, nil
 }

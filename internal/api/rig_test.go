@@ -39,12 +39,15 @@ type rig struct {
 	metrics *prometheus.Registry
 	client  *http.Client
 	keys    map[string]string // by role, and role@tenant
+	exports string            // folder
 }
 
 func newRig(t *testing.T, change ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{Deployment: deployment.New(t), t: t, metrics: prometheus.NewRegistry(), keys: map[string]string{}, client: &http.Client{Timeout: soon}}
 	cfg := DefaultConfig()
+	r.exports = t.TempDir()
+	cfg.ExportDir = r.exports
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -98,8 +101,8 @@ func (r *rig) open() {
 
 func (r *rig) startWorker() {
 	cfg := privacy.DefaultConfig()
-	cfg.EventsTopic, cfg.SystemTopic = r.Ingest.EventsTopic, r.Ingest.SystemTopic
-	r.Run(privacy.New(cfg, privacy.Deps{Kafka: r.Kafka, Store: r.Store, Vault: r.Vault, Author: r.Author, Log: r.Log}).Run)
+	cfg.EventsTopic, cfg.SystemTopic, cfg.ExportDir = r.Ingest.EventsTopic, r.Ingest.SystemTopic, r.exports
+	r.Run(privacy.New(cfg, privacy.Deps{Kafka: r.Kafka, Store: r.Store, Vault: r.Vault, Author: r.Author, Keys: r.Keys, Log: r.Log}).Run)
 }
 
 // reply is what a client has got.

@@ -53,6 +53,7 @@ func TestRoles(t *testing.T) {
 		{"GET", "/v1/gdpr/requests/" + known, "", [6]int{401, 403, 200, 200, 200, 200}},
 		{"GET", "/v1/gdpr/requests/" + uuid.NewString(), "", [6]int{401, 403, 404, 404, 404, 404}},
 		{"GET", "/v1/gdpr/requests/" + known + "/receipt", "", [6]int{401, 403, 403, 404, 404, 404}},
+		{"GET", "/v1/gdpr/requests/" + known + "/export", "", [6]int{401, 403, 403, 403, 404, 404}},
 		{"POST", "/v1/gdpr/requests", "FORM", [6]int{401, 403, 201, 403, 201, 201}},
 		{"POST", "/v1/gdpr/requests/NEW/verify", `{"verified_by":"desk"}`, [6]int{401, 403, 403, 403, 200, 200}},
 		{"DELETE", "/v1/gdpr/requests/NEW", "", [6]int{401, 403, 403, 403, 202, 202}},
@@ -171,7 +172,7 @@ func TestTenantLimits(t *testing.T) {
 	}
 	for _, id := range []string{other, other2.RequestID} {
 		for _, q := range []struct{ method, path, body string }{
-			{"GET", "", ""}, {"DELETE", "", ""}, {"POST", "/verify", `{"verified_by":"x"}`}, {"GET", "/receipt", ""},
+			{"GET", "", ""}, {"DELETE", "", ""}, {"POST", "/verify", `{"verified_by":"x"}`}, {"GET", "/receipt", ""}, {"GET", "/export", ""},
 		} {
 			r.want(404, "admin@acme", q.method, requests+"/"+id+q.path, q.body)
 		}

@@ -24,6 +24,8 @@ const Prefix = "/v1/"
 type Config struct {
 	// SessionPolicy is how session ids stand in entries (ingest.fields.session_id).
 	SessionPolicy string
+	// ExportDir is the folder with the archives of completed exports; empty: there are none here.
+	ExportDir string
 	// MaxInFlight bounds the requests that are being answered at a time; others are sent away.
 	MaxInFlight int
 	// BodyWithin is what a client may take to send a body, and TakenWithin to take an answer.
@@ -117,6 +119,7 @@ func (s *Server) endpoints() map[string]map[string]endpoint {
 			http.MethodDelete: {"cancel", apikey.DecideRequests, s.cancel},
 		},
 		requests + "/{id}/verify":  {http.MethodPost: {"verify", apikey.DecideRequests, s.verify}},
+		requests + "/{id}/export":  {http.MethodGet: {"export", apikey.DecideRequests, s.export}},
 		requests + "/{id}/receipt": {http.MethodGet: {"receipt", apikey.ListRequests, s.receipt}},
 	}
 }
@@ -136,8 +139,9 @@ func (s *Server) byMethod(methods map[string]endpoint) http.Handler {
 			return
 		}
 		began := time.Now()
-		status := s.serve(w, r, &e)
-		s.metrics.answered(e.name, status, time.Since(began))
+		status := http.StatusInternalServerError // should serve end by a panic: an answer was broken off
+		defer func() { s.metrics.answered(e.name, status, time.Since(began)) }()
+		status = s.serve(w, r, &e)
 	})
 }
 

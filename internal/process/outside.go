@@ -21,7 +21,7 @@ type Outside struct {
 // NewOutside makes what answers outside. It starts nothing.
 func NewOutside(base Base, systems *Systems) (*Outside, error) {
 	cfg := api.DefaultConfig()
-	cfg.SessionPolicy = base.Config.Ingest.Fields.SessionID
+	cfg.SessionPolicy, cfg.ExportDir = base.Config.Ingest.Fields.SessionID, string(base.Config.Exporter.ExportDir)
 	server, err := api.New(cfg, api.Deps{Store: systems.Store, Vault: systems.Vault, Metrics: base.Metrics, Log: base.Log})
 	if err != nil {
 		return nil, err
