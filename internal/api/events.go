@@ -72,7 +72,7 @@ func (s *Server) events(c *call) (*answer, error) {
 	case err != nil:
 		return nil, err
 	}
-	if err := c.note(usedEvents(found)); err != nil {
+	if err := c.note(usedEvents(found, question.Restricted)); err != nil {
 		return nil, err
 	}
 	if found == nil {
@@ -81,7 +81,7 @@ func (s *Server) events(c *call) (*answer, error) {
 	return jsonAnswer(http.StatusOK, eventsAnswer{found, len(found) == question.Limit})
 }
 
-func usedEvents(found []reveal.Event) privacy.Use {
+func usedEvents(found []reveal.Event, mayRestricted bool) privacy.Use {
 	use := privacy.Use{What: "events", Count: len(found)}
 	people := map[string]bool{}
 	for i := range found {
@@ -92,6 +92,7 @@ func usedEvents(found []reveal.Event) privacy.Use {
 			use.Contents++
 		}
 	}
+	use.Restricted = mayRestricted && (len(people) > 0 || use.Contents > 0)
 	use.People = len(people)
 	return use
 }
@@ -163,7 +164,7 @@ func (c *call) allowed(asked *eventsQuestion) (q reveal.Question, err error) {
 	}
 	q = reveal.Question{
 		User: asked.User, Session: asked.Session, Type: asked.Type, Limit: asked.Limit, WithContent: asked.Content, Pseudonyms: !names,
-		SessionPolicy: c.server.cfg.SessionPolicy,
+		SessionPolicy: c.server.cfg.SessionPolicy, Restricted: c.role.May(apikey.SeeRestricted),
 	}
 	if q.Tenant, err = c.tenant(asked.Tenant); err != nil {
 		return q, err

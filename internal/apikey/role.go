@@ -34,13 +34,14 @@ const (
 	ListRequests                // all requests, receipts
 	DecideRequests              // verify and cancel, and fetch what is handed out
 	CheckConsents               // whether a person agrees to a purpose
+	SeeRestricted               // names and contents of people whose data is restricted (GDPR Art. 18)
 )
 
 var rights = map[Role][]Right{
 	Viewer:  {Discover, ReadEvents},
 	Analyst: {Discover, ReadEvents, SubmitRequests, ReadRequest, CheckConsents},
 	Auditor: {Discover, ReadEvents, ReadProofs, ReadRequest, ListRequests},
-	DPO:     {Discover, ReadEvents, RevealPeople, ReadProofs, SubmitRequests, ReadRequest, ListRequests, DecideRequests, CheckConsents},
+	DPO:     {Discover, ReadEvents, RevealPeople, ReadProofs, SubmitRequests, ReadRequest, ListRequests, DecideRequests, CheckConsents, SeeRestricted},
 	Admin:   {Discover, ReadEvents, RevealPeople, ReadProofs, SubmitRequests, ReadRequest, ListRequests, DecideRequests, CheckConsents},
 }
 

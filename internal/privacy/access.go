@@ -53,6 +53,8 @@ type Use struct {
 	Count int    // how many of them are shown
 	// People is how many people are shown by name, and Contents how many contents: each is a revelation, noted by itself.
 	People, Contents int
+	// Restricted: those whose data is restricted are among them if there are any.
+	Restricted bool
 	// Changes: it was asked to change something, which is noted before anybody knows whether that comes about. What was changed then is noted by itself.
 	Changes bool
 	// Request is the request that it is about, if it is about one.
@@ -78,8 +80,11 @@ func NoteUse(ctx context.Context, v *vault.Vault, key *vault.APIKey, use Use) er
 		remarks[0] = remark{Type: typeChange, Action: "ask", Outcome: events.Pending, Attributes: about()}
 	}
 	if use.People > 0 || use.Contents > 0 {
-		remarks = append(remarks, remark{Type: typeReveal, Action: "reveal", Outcome: events.Success,
-			Attributes: about("people", strconv.Itoa(use.People), "contents", strconv.Itoa(use.Contents))})
+		shown := about("people", strconv.Itoa(use.People), "contents", strconv.Itoa(use.Contents))
+		if use.Restricted {
+			shown["restricted"] = "shown"
+		}
+		remarks = append(remarks, remark{Type: typeReveal, Action: "reveal", Outcome: events.Success, Attributes: shown})
 	}
 	said := make([]vault.Saying, len(remarks))
 	for i, r := range remarks {
