@@ -1,11 +1,14 @@
 package acceptance
 
 import (
+	"archive/zip"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -128,6 +131,50 @@ func shown(t *testing.T, u *uptest.Up, args ...string) []shownEvent {
 	return list
 }
 
+// exportPerson exports everything about a person and returns the events' ids, sorted. Each event must have a proof that is good by the key alone.
+func exportPerson(t *testing.T, u *uptest.Up, user string) (ids []string) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "export.zip")
+	u.Good(t, "", "gdpr", "export", "--tenant", airline, "--user", user, "--out", file)
+	archive, err := zip.OpenReader(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	proven := 0
+	for _, f := range archive.File {
+		in, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		content, err := io.ReadAll(in) // with its checksum
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case f.Name == "events.jsonl":
+			for line := range bytes.Lines(content) {
+				var event shownEvent
+				if err := json.Unmarshal(line, &event); err != nil || len(event.Content) < 2 {
+					t.Errorf("an event of the export: %v: %.80s", err, line)
+				}
+				ids = append(ids, event.EventID)
+			}
+		case strings.HasPrefix(f.Name, "proofs/"):
+			proofs := filepath.Join(t.TempDir(), "proofs")
+			if err := os.WriteFile(proofs, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			proven += strings.Count(u.Good(t, "", "verify-proof", proofs, "--key", u.Endpoints(t).VerifierKeys[0]), "good: entry ")
+		}
+	}
+	if proven != len(ids) {
+		t.Errorf("%d events of %s in the export and %d good proofs", len(ids), user, proven)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
 // TestErasePerson stores real events of an airline's support agent, erases one of its customers, and looks for her in every byte but the broker's.
 func TestErasePerson(t *testing.T) {
 	traffic := readAirline(t, testkit.SharedData(t, "agent-traffic/airline.jsonl"))
@@ -149,6 +196,24 @@ func TestErasePerson(t *testing.T) {
 	events := shown(t, u, "--tenant", airline, "--user", mia)
 	if len(events) != len(traffic.of[mia]) || len(events[0].Content) < 10 {
 		t.Fatalf("%d events of hers before, want %d with content", len(events), len(traffic.of[mia]))
+	}
+
+	exported := exportPerson(t, u, mia)
+	if !slices.Equal(exported, slices.Sorted(slices.Values(traffic.of[mia]))) {
+		t.Errorf("%d events in her export, want her %d", len(exported), len(traffic.of[mia]))
+	}
+	// The other passenger in her booking has her events of it, and nobody else's.
+	var wanted []string
+	for _, ids := range traffic.of {
+		for _, id := range ids {
+			if slices.Contains(traffic.others[id], "amelia_ahmed") {
+				wanted = append(wanted, id)
+			}
+		}
+	}
+	slices.Sort(wanted)
+	if exported := exportPerson(t, u, "amelia_ahmed"); len(wanted) == 0 || !slices.Equal(exported, wanted) {
+		t.Errorf("%d events in the export of a person whose data were touched, want %d", len(exported), len(wanted))
 	}
 
 	// Other passengers in her bookings: a hold on one keeps her, too.
