@@ -145,6 +145,9 @@ func errErasedMeanwhile() error { return &refusal{"the person was erased meanwhi
 
 // carryOutAttempt writes the file and ends the request. The file has no name before it is whole, and is removed again if the attempt does not count any more.
 func (w *Worker) carryOutAttempt(ctx context.Context, a *attempt, who vault.Identity) error {
+	if err := os.MkdirAll(w.cfg.ExportDir, 0o700); err != nil {
+		return err
+	}
 	path := filepath.Join(w.cfg.ExportDir, exportName(a.Request, a.Attempt))
 	file, err := durable.Begin(path)
 	if err != nil {

@@ -599,6 +599,21 @@ func TestExportSaysWhatIsGone(t *testing.T) {
 	if !maps.Equal(states, map[string]int{reveal.ContentDestroyed: 1, reveal.ContentOpened: 1}) {
 		t.Errorf("contents are %v", states)
 	}
+	// Retention drops the content of the second.
+	dropped := vault.Prune{Log: events[1].Log, What: chain.PrunedContents, Behind: events[1].Seq + 1, Record: [16]byte{1}, At: time.Now()}
+	if _, _, err := r.Vault.RecordPrune(t.Context(), dropped); err != nil {
+		t.Fatal(err)
+	}
+	part := store.Part{Log: events[1].Log, From: events[1].Seq, Behind: events[1].Seq + 1}
+	if err := r.Store.DropContents(t.Context(), part, nil); err != nil {
+		t.Fatal(err)
+	}
+	if text, err = r.read(r.wantCompleted(r.submit(exportOf("mia")))); err != nil {
+		t.Fatal(err)
+	}
+	if _, events = checkArchive(t, text); len(events) != 2 || events[1].ContentState != reveal.ContentDropped || events[1].Content != nil {
+		t.Errorf("events %+v", events)
+	}
 	// Somebody who has ClickHouse changes an entry.
 	if err := r.Server.Exec(t.Context(), "ALTER TABLE "+r.Server.Database+".events UPDATE entry = replaceOne(entry, 'tool.call', 'tool.calk') WHERE seq = "+
 		fmt.Sprint(events[1].Seq)+" AND log = '"+events[1].Log+"' SETTINGS mutations_sync = 2"); err != nil {
@@ -609,7 +624,7 @@ func TestExportSaysWhatIsGone(t *testing.T) {
 		now, _, err := r.Vault.Request(context.Background(), request.ID)
 		return err == nil && now.State == gdpr.StateWaiting && strings.Contains(now.Reason, "agentaudit verify")
 	}, "the request waits and says why")
-	if names := r.filesIn(); len(names) != 1 {
+	if names := r.filesIn(); len(names) != 2 {
 		t.Errorf("there is %v", names)
 	}
 }
