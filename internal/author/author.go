@@ -88,3 +88,8 @@ func (a *Author) SignReceipt(r *gdpr.Receipt) error {
 	r.Author = a.name
 	return gdpr.SignReceipt(a.key, r)
 }
+
+// HasSigned says whether a receipt is this author's, and as it was signed.
+func (a *Author) HasSigned(r *gdpr.Receipt) bool {
+	return r.Author == a.name && gdpr.VerifyReceipt(a.key.Public().(ed25519.PublicKey), r)
+}

@@ -3,6 +3,7 @@ package privacy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/vault"
@@ -78,6 +79,11 @@ func AddHold(ctx context.Context, v *vault.Vault, hold vault.Hold) error {
 	said, err := r.saying(stepID(hold.ID, "hold"), hold.At)
 	if err != nil {
 		return err
+	}
+	// A refusal quotes all of it. One that could not stand in the log would be tried for ever.
+	refused := stepOf(&vault.Request{Kind: gdpr.RequestErasure, Subject: hold.Subject}, gdpr.StateRefused, (&vault.HeldError{Hold: hold}).Error())
+	if _, err := refused.saying(stepID(hold.ID, "refusal"), hold.At); err != nil {
+		return fmt.Errorf("the reason is too long: %w", err)
 	}
 	return v.AddHold(ctx, hold, said)
 }

@@ -16,6 +16,12 @@ import (
 // typeErasure is the type of the entry that says whom an erasure has destroyed. A restored vault is brought up to date from these.
 const typeErasure = "gdpr.erasure"
 
+// attributeSuppress of such an entry is suppressForever if nothing of the person is ever to be kept again.
+const (
+	attributeSuppress = "suppress"
+	suppressForever   = "forever"
+)
+
 // erase carries out an erasure. Each step can be repeated: whatever was done before a crash is found as it is.
 func (w *Worker) erase(ctx context.Context, request *vault.Request) error {
 	erased, done, err := w.deps.Vault.Destroyed(ctx, request.ID)
@@ -25,12 +31,17 @@ func (w *Worker) erase(ctx context.Context, request *vault.Request) error {
 	if done {
 		// No hold that was ordered since can refuse it any more. And a vault that was restored does not know whom the request is about.
 		request.Subject = erased.Subject
+		// Again: a reader may have kept it from disappearing from the vault's files, and no receipt says so before.
+		if _, _, err := w.deps.Vault.Erase(ctx, vault.Erasure{Request: request.ID, At: time.Now()}); err != nil {
+			return err
+		}
 	} else if erased, err = w.destroy(ctx, request); err != nil {
 		return err
 	}
 	w.passed(stepDestroyed)
-	// Until then a process may seal on with what it had in memory. What lands later is dead: its key is gone.
-	if err := sleepUntil(ctx, erased.At.Add(w.cfg.Lease)); err != nil {
+	// Until then a process may seal on with what it had in memory. What lands later is dead: its key is gone. The time runs from here on, by a clock that nobody
+	// sets: the transaction may have waited for others since erased.At.
+	if err := sleepUntil(ctx, time.Now().Add(w.cfg.Lease)); err != nil {
 		return err
 	}
 	w.passed(stepForgotten)
@@ -68,7 +79,22 @@ func (w *Worker) destroy(ctx context.Context, request *vault.Request) (vault.Era
 		return vault.Erased{}, err
 	}
 	w.passed(stepBegun)
-	if err := w.checkHolds(ctx, request.Subject); err != nil {
+	for range preparations {
+		erased, err := w.prepareAndErase(ctx, request)
+		if !errors.Is(err, vault.ErrOutdated) {
+			return erased, err
+		}
+	}
+	return vault.Erased{}, vault.ErrOutdated
+}
+
+// preparations is how often an erasure is prepared anew before it waits a while.
+const preparations = 3
+
+// prepareAndErase returns vault.ErrOutdated if somebody ordered a hold meanwhile, or the process stood still.
+func (w *Worker) prepareAndErase(ctx context.Context, request *vault.Request) (vault.Erased, error) {
+	weighed, err := w.checkHolds(ctx, request.Subject)
+	if err != nil {
 		return vault.Erased{}, err
 	}
 	w.passed(stepHeld)
@@ -76,7 +102,10 @@ func (w *Worker) destroy(ctx context.Context, request *vault.Request) (vault.Era
 	if err != nil {
 		return vault.Erased{}, err
 	}
-	erased, found, err := w.deps.Vault.Erase(ctx, vault.Erasure{Request: request.ID, Subject: request.Subject, Suppression: suppression, At: time.Now()})
+	w.passed(stepPrepared)
+	erased, found, err := w.deps.Vault.Erase(ctx, vault.Erasure{
+		Request: request.ID, Subject: request.Subject, Suppression: suppression, At: time.Now(), Weighed: weighed, Before: suppression.Until,
+	})
 	var held *vault.HeldError
 	switch {
 	case errors.As(err, &held):
@@ -142,35 +171,36 @@ func (w *Worker) findSubject(ctx context.Context, request *vault.Request) error 
 	return w.deps.Vault.NoteSubject(ctx, request.ID, subject.ID)
 }
 
-// checkHolds refuses when a legal hold keeps the person's data, or those of somebody in the same events: their content goes together.
-func (w *Worker) checkHolds(ctx context.Context, subject gdpr.SubjectID) error {
+// checkHolds refuses when a legal hold keeps the person's data, or those of somebody in the same events: their content goes together. It returns the holds that
+// do not.
+func (w *Worker) checkHolds(ctx context.Context, subject gdpr.SubjectID) (weighed [][16]byte, err error) {
 	holds, err := w.deps.Vault.Holds(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	now := time.Now()
 	var active []vault.Hold
 	var ids []gdpr.SubjectID
 	for _, hold := range holds {
 		if hold.Active(now) {
-			active, ids = append(active, hold), append(ids, hold.Subject)
+			active, ids, weighed = append(active, hold), append(ids, hold.Subject), append(weighed, hold.ID)
 		}
 	}
 	if len(ids) == 0 {
-		return nil
+		return nil, nil
 	}
 	involved, err := w.deps.Store.Involved(ctx, subject, ids)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, id := range append(involved, subject) {
 		for _, hold := range active {
 			if hold.Subject == id {
-				return &refusal{(&vault.HeldError{Hold: hold}).Error()}
+				return nil, &refusal{(&vault.HeldError{Hold: hold}).Error()}
 			}
 		}
 	}
-	return nil
+	return weighed, nil
 }
 
 // suppression says which records are nobody's from now on: those in Kafka, and those that producers still have in their spools.
@@ -185,7 +215,7 @@ func (w *Worker) suppression(ctx context.Context, request *vault.Request) (vault
 	}
 	now := time.Now()
 	s := vault.Suppression{
-		// Not to the microsecond, which would tie it to the entry about the erasure.
+		// Neither this nor Expires to the microsecond, which would tie the person's hash to the entry about the erasure.
 		Until: now.Truncate(w.roundUntil).Add(w.roundUntil), Offsets: make(map[string]int64, partitions), Forever: o.SuppressForever,
 	}
 	for partition := range partitions {
@@ -199,7 +229,7 @@ func (w *Worker) suppression(ctx context.Context, request *vault.Request) (vault
 	if err != nil {
 		return vault.Suppression{}, err
 	}
-	s.Expires = now.Add(kept + w.cfg.SpoolMaxAge + segmentAge)
+	s.Expires = s.Until.Add(kept + w.cfg.SpoolMaxAge + segmentAge)
 	return s, nil
 }
 
@@ -224,9 +254,16 @@ func (w *Worker) kafkaKeeps(ctx context.Context) (time.Duration, error) {
 
 // sayErased has the destruction stand in the log.
 func (w *Worker) sayErased(ctx context.Context, request *vault.Request, erased vault.Erased) (systemlog.Place, error) {
+	o, err := optionsOf(request)
+	if err != nil {
+		return systemlog.Place{}, err
+	}
+	attributes := map[string]string{"request": gdpr.SubjectID(request.ID).String(), "subject": erased.Subject.String(), "key_id": erased.KeyID.String()}
+	if o.SuppressForever {
+		attributes[attributeSuppress] = suppressForever // a restored vault may not know the request
+	}
 	return w.speaker.Say(ctx, events.Record{
-		EventID: stepID(request.ID, typeErasure), Time: erased.At, Type: typeErasure, Action: "erase", Outcome: events.Success,
-		Attributes: map[string]string{"request": gdpr.SubjectID(request.ID).String(), "subject": erased.Subject.String(), "key_id": erased.KeyID.String()},
+		EventID: stepID(request.ID, typeErasure), Time: erased.At, Type: typeErasure, Action: "erase", Outcome: events.Success, Attributes: attributes,
 	})
 }
 

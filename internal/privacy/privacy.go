@@ -70,7 +70,7 @@ type Worker struct {
 	speaker *systemlog.Speaker
 
 	claimFor, countWithin, countAgain time.Duration
-	exportAgain                       time.Duration
+	exportAgain, sweepEvery           time.Duration
 	roundUntil                        time.Duration     // see suppression
 	passed                            func(step string) // for tests: what a request has just passed
 }
@@ -78,7 +78,7 @@ type Worker struct {
 // New returns a Worker.
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
-		cfg: cfg, deps: deps, claimFor: claimFor, roundUntil: time.Minute, countWithin: countWithin, countAgain: countAgain, exportAgain: exportAgain, passed: func(string) {},
+		cfg: cfg, deps: deps, claimFor: claimFor, roundUntil: time.Minute, countWithin: countWithin, countAgain: countAgain, exportAgain: exportAgain, sweepEvery: sweepEvery, passed: func(string) {},
 		speaker: systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: cfg.SystemTopic}),
 	}
 }
@@ -103,6 +103,7 @@ func (w *Worker) Run(ctx context.Context) error {
 	// Apart: an export may take minutes, and nobody who wants to be erased waits for it.
 	group.Go(func() error { return w.serveExports(ctx) }) // ends with ctx
 	group.Go(func() error { return w.keepExports(ctx) })  // ends with ctx
+	group.Go(func() error { return w.sweep(ctx) })        // ends with ctx
 	return group.Wait()
 }
 
@@ -203,6 +204,8 @@ func plain(err error) string {
 	switch {
 	case errors.Is(err, vault.ErrUnavailable):
 		return "the vault does not answer"
+	case errors.Is(err, vault.ErrOutdated):
+		return "it took too long, or a legal hold was ordered meanwhile"
 	case errors.Is(err, systemlog.ErrNotSealed):
 		return "its record was not sealed in time"
 	case errors.Is(err, prove.ErrNotCovered):
@@ -242,6 +245,7 @@ const (
 	stepTaken     = "taken"
 	stepBegun     = "begun: the log says so"
 	stepHeld      = "no hold forbids it"
+	stepPrepared  = "it is known which records are nobody's"
 	stepDestroyed = "destroyed"
 	stepForgotten = "caches have forgotten"
 	stepSaid      = "destruction stands in the log"

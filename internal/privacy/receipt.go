@@ -112,10 +112,20 @@ func (w *Worker) completeReceipts(ctx context.Context) error {
 	return nil
 }
 
+// errForeignReceipt: what the vault has as our receipt is not what we have signed.
+var errForeignReceipt = errors.New("the stored receipt was changed since it was signed")
+
 func (w *Worker) completeReceipt(ctx context.Context, request *vault.Request) error {
 	var r gdpr.Receipt
 	if err := json.Unmarshal([]byte(request.Result), &r); err != nil {
 		return fmt.Errorf("the stored receipt cannot be read: %w", err)
+	}
+	if r.Author != w.deps.Author.Name() {
+		return nil // it is its author's to complete
+	}
+	// Whoever can write to the vault could have us sign anything otherwise.
+	if !w.deps.Author.HasSigned(&r) || r.RequestID != gdpr.SubjectID(request.ID).String() {
+		return errForeignReceipt
 	}
 	erased, err := erasedOf(&r)
 	if err != nil {

@@ -51,8 +51,9 @@ func (w *Worker) Replay(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		suppression.Forever = erasures[id].forever
 		if _, _, err := w.deps.Vault.Erase(ctx, vault.Erasure{
-			Request: erasures[id], Subject: id, Suppression: suppression, At: time.Now(), Replayed: true,
+			Request: erasures[id].request, Subject: id, Suppression: suppression, At: time.Now(), Replayed: true,
 		}); err != nil {
 			return err
 		}
@@ -61,8 +62,14 @@ func (w *Worker) Replay(ctx context.Context) error {
 	return sleepUntil(ctx, time.Now().Add(w.cfg.Lease))
 }
 
-// erasures reads whom the log says to be erased, by which request.
-func (w *Worker) erasures(ctx context.Context) (map[gdpr.SubjectID][16]byte, error) {
+// saidErasure is what the log says of an erasure.
+type saidErasure struct {
+	request [16]byte
+	forever bool // nothing of the person is ever to be kept again
+}
+
+// erasures reads whom the log says to be erased.
+func (w *Worker) erasures(ctx context.Context) (map[gdpr.SubjectID]saidErasure, error) {
 	authors, err := w.deps.Vault.Authors(ctx)
 	if err != nil {
 		return nil, err
@@ -71,7 +78,7 @@ func (w *Worker) erasures(ctx context.Context) (map[gdpr.SubjectID][16]byte, err
 	for _, a := range authors {
 		known[a.Name] = a
 	}
-	found := map[gdpr.SubjectID][16]byte{}
+	found := map[gdpr.SubjectID]saidErasure{}
 	var entry chain.Entry
 	err = w.deps.Store.SystemEntries(ctx, w.cfg.SystemTopic, typeErasure, func(text []byte) error {
 		if err := chain.ParseEntry(text, &entry); err != nil {
@@ -83,35 +90,36 @@ func (w *Worker) erasures(ctx context.Context) (map[gdpr.SubjectID][16]byte, err
 			w.deps.Log.Warn("an entry says that somebody was erased, but not by one of our processes; it is not believed", "log", entry.Header.Log, "seq", entry.Header.Seq)
 			return nil
 		}
-		subject, request, err := parseErasure(entry.Event)
+		subject, said, err := parseErasure(entry.Event)
 		if err != nil {
 			return fmt.Errorf("%s at seq %d: %w", entry.Header.Log, entry.Header.Seq, err)
 		}
-		found[subject] = request
+		found[subject] = said
 		return nil
 	})
 	return found, err
 }
 
 // parseErasure reads what sayErased has written.
-func parseErasure(record []byte) (subject gdpr.SubjectID, request [16]byte, err error) {
+func parseErasure(record []byte) (subject gdpr.SubjectID, erasure saidErasure, err error) {
 	var said struct {
 		Type       string `json:"type"`
 		Attributes struct {
-			Request string `json:"request"`
-			Subject string `json:"subject"`
+			Request  string `json:"request"`
+			Subject  string `json:"subject"`
+			Suppress string `json:"suppress"`
 		} `json:"attributes"`
 	}
 	if err := json.Unmarshal(record, &said); err != nil {
-		return subject, request, fmt.Errorf("a record of an erasure is no JSON: %w", err)
+		return subject, saidErasure{}, fmt.Errorf("a record of an erasure is no JSON: %w", err)
 	}
 	id, err := uuid.Parse(said.Attributes.Subject)
 	if err != nil || said.Type != typeErasure {
-		return subject, request, fmt.Errorf("a record of an erasure names no subject")
+		return subject, saidErasure{}, fmt.Errorf("a record of an erasure names no subject")
 	}
 	by, err := uuid.Parse(said.Attributes.Request)
 	if err != nil {
-		return subject, request, fmt.Errorf("a record of an erasure names no request")
+		return subject, saidErasure{}, fmt.Errorf("a record of an erasure names no request")
 	}
-	return gdpr.SubjectID(id), by, nil
+	return gdpr.SubjectID(id), saidErasure{request: by, forever: said.Attributes.Suppress == suppressForever}, nil
 }

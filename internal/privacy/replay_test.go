@@ -34,7 +34,9 @@ func TestRestoredVaultForgetsAgain(t *testing.T) {
 	if _, err := db.ExecContext(t.Context(), "VACUUM INTO ?", backup); err != nil {
 		t.Fatal(err)
 	}
-	if ended := r.awaitEnd(r.submit(erasureOf("mia"))); ended.State != gdpr.StateCompleted {
+	forGood := erasureOf("mia")
+	forGood.SuppressForever = true
+	if ended := r.awaitEnd(r.submit(forGood)); ended.State != gdpr.StateCompleted {
 		t.Fatal(ended.State, ended.Reason)
 	}
 	// Somebody who has ClickHouse says that noah was erased too.
@@ -68,5 +70,15 @@ func TestRestoredVaultForgetsAgain(t *testing.T) {
 		if !in("noah") {
 			t.Error("a forged entry has erased him")
 		}
+	}
+	// That nothing of her is ever to be kept again holds in the restored vault, which has never seen the request.
+	again, err := sql.Open("sqlite", backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	var forGoodToo int
+	if err := again.QueryRowContext(t.Context(), "SELECT forever FROM suppressions").Scan(&forGoodToo); err != nil || forGoodToo != 1 {
+		t.Errorf("for ever: %d, %v", forGoodToo, err)
 	}
 }

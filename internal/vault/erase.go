@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
 	"time"
 
@@ -15,9 +16,17 @@ type Erasure struct {
 	Subject     gdpr.SubjectID
 	Suppression Suppression
 	At          time.Time
+	// Weighed are the holds that were active when the caller looked, and forbid nothing: those of people who stand in an event together with the subject forbid
+	// it too, and only the caller can tell. A hold that was ordered since makes it ErrOutdated.
+	Weighed [][16]byte
+	// Before: later than that it is ErrOutdated, because Suppression does not reach up to the erasure any more. Zero: whenever.
+	Before time.Time
 	// Replayed: the erasure took place before, and the vault was restored from an older backup. No hold that was ordered since forbids it.
 	Replayed bool
 }
+
+// ErrOutdated: what an erasure was prepared with does not hold any more. Nothing was destroyed; prepare it anew.
+var ErrOutdated = errors.New("an erasure was prepared too long ago")
 
 // Erased is what was destroyed.
 type Erased struct {
@@ -75,10 +84,10 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 	if len(before) == 1 {
 		return before[0], true, nil
 	}
-	if hold, err := v.held(ctx, tx, e.Subject, e.At); err != nil {
-		return Erased{}, false, err
-	} else if hold != nil && !e.Replayed {
-		return Erased{}, false, &HeldError{*hold}
+	if !e.Replayed {
+		if err := v.forbidden(ctx, tx, e); err != nil {
+			return Erased{}, false, err
+		}
 	}
 	rows, err := collect(ctx, tx, scanErasable, v.db.query(selectErasable), e.Subject[:])
 	if err != nil || len(rows) == 0 {
@@ -96,8 +105,33 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 	if _, err := tx.ExecContext(ctx, v.db.query(insertDestroyed), e.Request[:], done.Subject[:], done.KeyID[:], done.At.UnixMicro(), gone[tableExports]); err != nil {
 		return Erased{}, false, err
 	}
-	_, err = v.noteChange(ctx, tx, &e.Subject)
-	return done, true, err
+	if _, err = v.noteChange(ctx, tx, &e.Subject); err != nil {
+		return Erased{}, false, err
+	}
+	// At the end: the transaction may have waited for others.
+	if !e.Before.IsZero() && time.Now().After(e.Before) {
+		return Erased{}, false, ErrOutdated
+	}
+	return done, true, nil
+}
+
+// forbidden returns a *HeldError if a hold of the subject forbids an erasure, and ErrOutdated if there is another hold that nobody has weighed.
+func (v *Vault) forbidden(ctx context.Context, tx *sql.Tx, e *Erasure) error {
+	list, err := collect(ctx, tx, scanHold, holdColumns+` WHERE lifted_micros = 0 ORDER BY at_micros, id`)
+	if err != nil {
+		return err
+	}
+	var unknown error
+	for i := range list {
+		switch hold := &list[i]; {
+		case !hold.Active(e.At):
+		case hold.Subject == e.Subject:
+			return &HeldError{*hold}
+		case !slices.Contains(e.Weighed, hold.ID):
+			unknown = ErrOutdated
+		}
+	}
+	return unknown
 }
 
 // Destroyed returns what a request has destroyed, and false if it has destroyed nothing yet.

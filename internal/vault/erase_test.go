@@ -87,6 +87,119 @@ func TestErase(t *testing.T) {
 	})
 }
 
+// An erasure that was prepared too long ago, or before somebody else's hold was ordered, destroys nothing.
+func TestOutdatedErasure(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		v := newVault(t, cfg)
+		ctx := t.Context()
+		people, err := v.Subjects(ctx, []Identity{{"acme", "mia"}, {"acme", "noah"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		now := time.Now()
+		hold := Hold{ID: [16]byte{7}, Subject: people[1].ID, Reason: "lawsuit", Author: "counsel", At: now}
+		if err := v.AddHold(ctx, hold); err != nil {
+			t.Fatal(err)
+		}
+		e := erasure(1, people[0].ID, now)
+		outdated := func(why string) {
+			t.Helper()
+			if _, _, err := v.Erase(ctx, e); !errors.Is(err, ErrOutdated) {
+				t.Errorf("%s: %v", why, err)
+			}
+			if _, found, err := v.Find(ctx, Identity{"acme", "mia"}); err != nil || !found {
+				t.Errorf("%s: %v, %v", why, found, err)
+			}
+		}
+		outdated("a hold that nobody has weighed")
+		e.Weighed, e.Before = [][16]byte{hold.ID}, now
+		outdated("too late")
+		e.Before = now.Add(time.Hour)
+		if _, found, err := v.Erase(ctx, e); err != nil || !found {
+			t.Errorf("%v, %v", found, err)
+		}
+	})
+}
+
+// An erasure that has destroyed cannot be cancelled: its record would never come, and a restored vault would bring the person back.
+func TestCancelDestroyed(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		v := newVault(t, cfg)
+		ctx, now := t.Context(), time.Now()
+		people, err := v.Subjects(ctx, []Identity{{"acme", "mia"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _, err := v.AddRequest(ctx, Request{
+			ID: [16]byte{1}, Caller: "1", Kind: gdpr.RequestErasure, State: gdpr.StateVerified, Options: "{}", VerifiedBy: "test", Received: now, Due: now.Add(time.Hour),
+		}, Identity{"acme", "mia"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if taken, err := v.ClaimRequest(ctx, r.ID, now, now.Add(time.Minute)); err != nil || !taken {
+			t.Fatal(taken, err)
+		}
+		if _, _, err := v.Erase(ctx, erasure(1, people[0].ID, now)); err != nil {
+			t.Fatal(err)
+		}
+		if waits, err := v.DeferRequest(ctx, r.ID, "the log does not answer", now, now); err != nil || !waits {
+			t.Fatal(waits, err)
+		}
+		if done, err := v.CancelRequest(ctx, r.ID, "a mistake", now); err != nil || done {
+			t.Errorf("cancelled after the destruction: %v, %v", done, err)
+		}
+		if open, err := v.OpenRequests(ctx, now); err != nil || len(open) != 1 {
+			t.Errorf("%d requests to be carried on: %v", len(open), err)
+		}
+	})
+}
+
+// What was claimed, or put off, while a clock ran ahead by years is not stuck for years.
+func TestClaimsOfAClockThatRanAhead(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		v := newVault(t, cfg)
+		ctx, now := t.Context(), time.Now()
+		ahead := now.AddDate(4, 0, 0)
+		add := func(n byte) [16]byte {
+			t.Helper()
+			id := [16]byte{n}
+			if _, _, err := v.AddRequest(ctx, Request{
+				ID: id, Caller: string('a' + rune(n)), Kind: gdpr.RequestErasure, State: gdpr.StateVerified, Options: "{}", VerifiedBy: "test", Received: now, Due: now,
+			}, Identity{"acme", "mia"}, Saying{EventID: id, At: now, Record: "{}"}); err != nil {
+				t.Fatal(err)
+			}
+			if taken, err := v.ClaimRequest(ctx, id, ahead, ahead.Add(time.Minute)); err != nil || !taken {
+				t.Fatal(taken, err)
+			}
+			return id
+		}
+		claimed, waiting := add(1), add(2)
+		if done, err := v.DeferRequest(ctx, waiting, "interrupted", ahead.Add(time.Second), ahead); err != nil || !done {
+			t.Fatal(done, err)
+		}
+		if said, err := v.ClaimUnsaid(ctx, 10, ahead, ahead.Add(time.Minute)); err != nil || len(said) != 2 {
+			t.Fatal(said, err)
+		}
+		if open, err := v.OpenRequests(ctx, now); err != nil || len(open) != 2 {
+			t.Errorf("%d requests can be worked at: %v", len(open), err)
+		}
+		for _, id := range [][16]byte{claimed, waiting} {
+			if taken, err := v.ClaimRequest(ctx, id, now, now.Add(time.Minute)); err != nil || !taken {
+				t.Errorf("request %d: %v, %v", id[0], taken, err)
+			}
+			if taken, err := v.ClaimRequest(ctx, id, now, now.Add(time.Minute)); err != nil || taken {
+				t.Errorf("request %d twice: %v, %v", id[0], taken, err)
+			}
+		}
+		if said, err := v.ClaimUnsaid(ctx, 10, now, now.Add(time.Minute)); err != nil || len(said) != 2 {
+			t.Errorf("%d things can be said: %v", len(said), err)
+		}
+		if said, err := v.ClaimUnsaid(ctx, 10, now, now.Add(time.Minute)); err != nil || len(said) != 0 {
+			t.Errorf("claimed twice: %v", err)
+		}
+	})
+}
+
 // With SQLite no byte of who was erased is in any file of the vault.
 func TestErasedIsInNoFile(t *testing.T) {
 	keys, _ := newKeyring(t)

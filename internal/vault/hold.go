@@ -98,17 +98,3 @@ func (v *Vault) Holds(ctx context.Context) ([]Hold, error) {
 	}
 	return list, nil
 }
-
-// held returns the hold that keeps a subject, nil if none does.
-func (v *Vault) held(ctx context.Context, q queryer, id gdpr.SubjectID, now time.Time) (*Hold, error) {
-	list, err := collect(ctx, q, scanHold, v.db.query(holdColumns+` WHERE subject = ? ORDER BY at_micros, id`), id[:])
-	if err != nil {
-		return nil, err
-	}
-	for i := range list {
-		if list[i].Active(now) {
-			return &list[i], nil
-		}
-	}
-	return nil, nil
-}

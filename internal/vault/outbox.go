@@ -20,7 +20,7 @@ const (
 	insertSaying  = `INSERT INTO outbox (event_id, at_micros, record) VALUES (?, ?, ?) ON CONFLICT (event_id) DO NOTHING`
 	// selectUnsaid has what is claimed as well: nothing is said before what was noted before it.
 	selectUnsaid = outboxColumns + ` ORDER BY at_micros, event_id LIMIT ?`
-	claimSaying  = `UPDATE outbox SET claimed_micros = ? WHERE event_id = ? AND claimed_micros < ?`
+	claimSaying  = `UPDATE outbox SET claimed_micros = ? WHERE event_id = ? AND (claimed_micros < ? OR claimed_micros > ?)`
 )
 
 // errClaimed: somebody else is saying it.
@@ -80,7 +80,7 @@ func (v *Vault) ClaimUnsaid(ctx context.Context, limit int, now, until time.Time
 	}
 	err = v.db.inTransaction(ctx, func(tx *sql.Tx) error {
 		for i := range some {
-			result, err := tx.ExecContext(ctx, v.db.query(claimSaying), until.UnixMicro(), some[i].EventID[:], now.UnixMicro())
+			result, err := tx.ExecContext(ctx, v.db.query(claimSaying), until.UnixMicro(), some[i].EventID[:], now.UnixMicro(), now.Add(maxClaim).UnixMicro())
 			if err != nil {
 				return err
 			}

@@ -37,11 +37,13 @@ const (
 	insertRequest = `INSERT INTO requests (id, caller, kind, state, wrapped, identity, options, verified_by, received_micros, due_micros, changed_micros, tenant)
 		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (caller) DO NOTHING`
 	// claimRequest takes what can be worked at: it was verified, or somebody has left it, or it has waited long enough.
-	claimRequest = `UPDATE requests SET claimed_micros = ?, state = ?, changed_micros = ? WHERE id = ? AND claimed_micros < ?
-		AND (state = ? OR state = ? OR state = ? AND resume_micros <= ?)`
+	claimRequest = `UPDATE requests SET claimed_micros = ?, state = ?, changed_micros = ? WHERE id = ? AND (claimed_micros < ? OR claimed_micros > ?)
+		AND (state = ? OR state = ? OR state = ? AND (resume_micros <= ? OR resume_micros > ?))`
 	extendClaim   = `UPDATE requests SET claimed_micros = ? WHERE id = ? AND state = ?`
 	verifyRequest = `UPDATE requests SET state = ?, verified_by = ?, changed_micros = ? WHERE id = ? AND state = ?`
-	cancelRequest = `UPDATE requests SET state = ?, reason = ?, identity = NULL, changed_micros = ? WHERE id = ? AND state IN (?, ?, ?)`
+	// cancelRequest leaves an erasure alone that has destroyed already: it would never be said in the log, so a restored vault would bring the person back.
+	cancelRequest = `UPDATE requests SET state = ?, reason = ?, identity = NULL, changed_micros = ? WHERE id = ? AND state IN (?, ?, ?)
+		AND NOT EXISTS (SELECT 1 FROM destroyed WHERE destroyed.request = requests.id)`
 	noteSubject   = `UPDATE requests SET subject = ? WHERE id = ?`
 	waitRequest   = `UPDATE requests SET state = ?, reason = ?, resume_micros = ?, claimed_micros = 0, changed_micros = ? WHERE id = ? AND state = ?`
 	endRequest    = `UPDATE requests SET state = ?, reason = ?, result = ?, resume_micros = ?, identity = NULL, claimed_micros = 0, changed_micros = ? WHERE id = ? AND state = ?`
@@ -50,6 +52,13 @@ const (
 	extendDue     = `UPDATE requests SET due_micros = ?, changed_micros = ? WHERE id = ? AND due_micros = ? AND identity IS NOT NULL`
 	oldRequests   = requestColumns + ` WHERE identity IS NOT NULL AND wrapped < ?`
 	rewrapRequest = `UPDATE requests SET wrapped = ?, identity = ? WHERE id = ? AND wrapped = ? AND identity IS NOT NULL`
+)
+
+// maxClaim is longer than anybody claims anything, and maxPause longer than a request waits. What lies beyond was noted while a clock ran ahead, and binds nobody:
+// otherwise what somebody has left would be stuck until that clock's time has come.
+const (
+	maxClaim = 10 * time.Minute
+	maxPause = 24 * time.Hour
 )
 
 func scanRequest(rows *sql.Rows, r *Request) error {
@@ -139,8 +148,8 @@ func (v *Vault) Requests(ctx context.Context) ([]Request, error) {
 
 // OpenRequests returns those that somebody has to work at now: verified, in progress, or waiting until a time that has come.
 func (v *Vault) OpenRequests(ctx context.Context, now time.Time) ([]Request, error) {
-	return v.requests(ctx, requestColumns+` WHERE claimed_micros < ? AND (state = ? OR state = ? OR state = ? AND resume_micros <= ?) ORDER BY received_micros, id`,
-		now.UnixMicro(), gdpr.StateVerified, gdpr.StateInProgress, gdpr.StateWaiting, now.UnixMicro())
+	return v.requests(ctx, requestColumns+` WHERE (claimed_micros < ? OR claimed_micros > ?) AND (state = ? OR state = ? OR state = ? AND (resume_micros <= ? OR resume_micros > ?)) ORDER BY received_micros, id`,
+		now.UnixMicro(), now.Add(maxClaim).UnixMicro(), gdpr.StateVerified, gdpr.StateInProgress, gdpr.StateWaiting, now.UnixMicro(), now.Add(maxPause).UnixMicro())
 }
 
 func (v *Vault) requests(ctx context.Context, query string, args ...any) ([]Request, error) {
@@ -174,8 +183,8 @@ func (v *Vault) RequestIdentity(ctx context.Context, r Request) (Identity, bool,
 // ClaimRequest takes a request to work at it until a time, and returns false if somebody else has it, or there is nothing to do.
 func (v *Vault) ClaimRequest(ctx context.Context, id [16]byte, now, until time.Time) (bool, error) {
 	n := now.UnixMicro()
-	return v.changeRequest(ctx, "claim a request", nil, claimRequest, until.UnixMicro(), gdpr.StateInProgress, n, id[:], n,
-		gdpr.StateVerified, gdpr.StateInProgress, gdpr.StateWaiting, n)
+	return v.changeRequest(ctx, "claim a request", nil, claimRequest, until.UnixMicro(), gdpr.StateInProgress, n, id[:], n, now.Add(maxClaim).UnixMicro(),
+		gdpr.StateVerified, gdpr.StateInProgress, gdpr.StateWaiting, n, now.Add(maxPause).UnixMicro())
 }
 
 // KeepRequest extends a claim.
@@ -191,7 +200,7 @@ func (v *Vault) VerifyRequest(ctx context.Context, id [16]byte, by string, now t
 	return v.changeRequest(ctx, "verify a request", said, verifyRequest, gdpr.StateVerified, by, now.UnixMicro(), id[:], gdpr.StateReceived)
 }
 
-// CancelRequest ends a request that nobody is at work on yet.
+// CancelRequest ends a request that nobody is at work on yet, and that has destroyed nothing.
 func (v *Vault) CancelRequest(ctx context.Context, id [16]byte, reason string, now time.Time, said ...Saying) (bool, error) {
 	done, err := v.changeRequest(ctx, "cancel a request", said, cancelRequest, gdpr.StateCancelled, reason, now.UnixMicro(), id[:],
 		gdpr.StateReceived, gdpr.StateVerified, gdpr.StateWaiting)

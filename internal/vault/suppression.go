@@ -94,7 +94,8 @@ func (v *Vault) suppressed(ctx context.Context, q queryer, some []LookupHash) (s
 	return found, nil
 }
 
-// ExpireSuppressions removes those that are not needed any more, and returns how many.
+// ExpireSuppressions removes those that are not needed any more, and returns how many. With SQLite it also has what was deleted before, by anybody, disappear from
+// the database's files, where somebody who read from them has prevented that.
 func (v *Vault) ExpireSuppressions(ctx context.Context, now time.Time) (int64, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
@@ -102,5 +103,5 @@ func (v *Vault) ExpireSuppressions(ctx context.Context, now time.Time) (int64, e
 	if err != nil {
 		return 0, v.failed("remove old suppressions", err)
 	}
-	return n, nil
+	return n, v.eraseFiles(ctx)
 }
