@@ -219,3 +219,24 @@ func TestNothingIsShownUnnoted(t *testing.T) {
 	}
 	r.want(200, "admin", "GET", "/v1/events", "")
 }
+
+// Only so many are answered at a time; who comes then is sent away at once, and answered once there is room.
+func TestManyAtATime(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.MaxInFlight, c.BodyWithin = 1, soon })
+	r.open()
+	var dial net.Dialer
+	conn, err := dial.DialContext(t.Context(), "tcp", strings.TrimPrefix(r.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "POST /v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: 1000\r\n\r\n{", r.keys["admin"]); err != nil {
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, soon, func() bool {
+		got := r.ask("admin", "GET", "/v1/gdpr/discovery", "")
+		return got.status == 503 && got.header.Get("Retry-After") != ""
+	}, "there is no room")
+	conn.Close()
+	testkit.Eventually(t, soon, func() bool { return r.ask("admin", "GET", "/v1/gdpr/discovery", "").status == 200 }, "there is room again")
+}

@@ -13,7 +13,6 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/apikey"
 	"github.com/agentaudit/agentaudit/internal/privacy"
-	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
@@ -26,13 +25,9 @@ type apikeyCommands struct {
 
 // withVault runs do with the vault; nothing else is needed.
 func withVault(ctx context.Context, w *world, do func(v *vault.Vault) error) error {
-	cfg, err := w.config()
+	v, err := w.vault(ctx)
 	if err != nil {
 		return err
-	}
-	v, err := process.OpenVault(ctx, cfg)
-	if err != nil {
-		return w.running(err)
 	}
 	defer v.Close()
 	return do(v)
