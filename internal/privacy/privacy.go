@@ -71,14 +71,16 @@ type Worker struct {
 
 	claimFor, countWithin, countAgain time.Duration
 	exportAgain, sweepEvery           time.Duration
-	roundUntil                        time.Duration     // see suppression
+	roundUntil                        time.Duration // see suppression
+	consentPage                       int
 	passed                            func(step string) // for tests: what a request has just passed
 }
 
 // New returns a Worker.
 func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
-		cfg: cfg, deps: deps, claimFor: claimFor, roundUntil: time.Minute, countWithin: countWithin, countAgain: countAgain, exportAgain: exportAgain, sweepEvery: sweepEvery, passed: func(string) {},
+		cfg: cfg, deps: deps, claimFor: claimFor, roundUntil: time.Minute, countWithin: countWithin, countAgain: countAgain, exportAgain: exportAgain, sweepEvery: sweepEvery,
+		consentPage: consentPage, passed: func(string) {},
 		speaker: systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: cfg.SystemTopic}),
 	}
 }

@@ -30,10 +30,25 @@ func (w *Worker) AwaitReplay(ctx context.Context) error {
 	}
 }
 
-// Replay erases again whoever stands in the log as erased and is in the vault: the vault was restored from a backup. What was not signed by one of our own
-// processes destroys nothing, whatever it says.
+// Replay brings a vault that was restored from a backup up to date with what the log says of people: who was erased, whose data is restricted, and what was said
+// about consents. What was not signed by one of our own processes changes nothing, whatever it says.
 func (w *Worker) Replay(ctx context.Context) error {
-	erasures, err := w.erasures(ctx)
+	known, err := w.authors(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.eraseAgain(ctx, known); err != nil {
+		return err
+	}
+	if err := w.restrictAgain(ctx, known); err != nil {
+		return err
+	}
+	return w.consentAgain(ctx, known)
+}
+
+// eraseAgain erases whoever stands in the log as erased and is in the vault.
+func (w *Worker) eraseAgain(ctx context.Context, known map[string]vault.Author) error {
+	erasures, err := w.erasures(ctx, known)
 	if err != nil || len(erasures) == 0 {
 		return err
 	}
@@ -69,18 +84,10 @@ type saidErasure struct {
 }
 
 // erasures reads whom the log says to be erased.
-func (w *Worker) erasures(ctx context.Context) (map[gdpr.SubjectID]saidErasure, error) {
-	authors, err := w.deps.Vault.Authors(ctx)
-	if err != nil {
-		return nil, err
-	}
-	known := make(map[string]vault.Author, len(authors))
-	for _, a := range authors {
-		known[a.Name] = a
-	}
+func (w *Worker) erasures(ctx context.Context, known map[string]vault.Author) (map[gdpr.SubjectID]saidErasure, error) {
 	found := map[gdpr.SubjectID]saidErasure{}
 	var entry chain.Entry
-	err = w.deps.Store.SystemEntries(ctx, w.cfg.SystemTopic, typeErasure, func(text []byte) error {
+	err := w.deps.Store.SystemEntries(ctx, w.cfg.SystemTopic, typeErasure, func(text []byte) error {
 		if err := chain.ParseEntry(text, &entry); err != nil {
 			w.deps.Log.Warn("an entry that says that somebody was erased is none, and is not believed")
 			return nil

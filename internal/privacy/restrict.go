@@ -13,6 +13,11 @@ import (
 // typeRestriction is the type of the entries that say whose data is restricted, and whose is not any more.
 const typeRestriction = "gdpr.restriction"
 
+const (
+	actionRestrict = "restrict"
+	actionLift     = "lift"
+)
+
 func restriction(action string, subject gdpr.SubjectID) remark {
 	return remark{Type: typeRestriction, Action: action, Outcome: events.Success, Attributes: map[string]string{"subject": subject.String()}}
 }
@@ -27,7 +32,7 @@ func (w *Worker) restrict(ctx context.Context, request *vault.Request) error {
 		return err
 	}
 	now := time.Now()
-	r := restriction("restrict", request.Subject)
+	r := restriction(actionRestrict, request.Subject)
 	r.Attributes["request"] = gdpr.SubjectID(request.ID).String()
 	said, err := r.saying(stepID(request.ID, typeRestriction), now)
 	if err != nil {
@@ -54,11 +59,11 @@ func LiftRestriction(ctx context.Context, v *vault.Vault, who vault.Identity, re
 	}
 	subject.Keys.Wipe()
 	now := time.Now()
-	r := restriction("lift", subject.ID)
+	r := restriction(actionLift, subject.ID)
 	r.Attributes["reason"] = reason
 	said, err := r.saying(events.NewUUID(now), now)
 	if err != nil {
 		return false, err
 	}
-	return v.Unrestrict(ctx, subject.ID, said)
+	return v.Unrestrict(ctx, subject.ID, now, said)
 }

@@ -59,7 +59,7 @@ func TestRestriction(t *testing.T) {
 			t.Errorf("nobody is restricted: %s", ended.State)
 		}
 		want("before", reveal.Question{}, "mia: opened", "noah: opened", "noah: opened")
-		for range 2 { // twice changes nothing
+		for range 2 { // two requests are one restriction
 			if ended := restrict("mia"); ended.State != gdpr.StateCompleted {
 				t.Fatalf("%s: %s", ended.State, ended.Reason)
 			}
@@ -120,9 +120,9 @@ func TestRestriction(t *testing.T) {
 		testkit.Eventually(t, soon, func() bool {
 			var err error
 			said, err = r.Store.FindEvents(t.Context(), store.Filter{Type: typeRestriction, Limit: 100})
-			return err == nil && len(said) == 3
-		}, "restricted, lifted and restricted again, in the log")
-		for i, action := range []string{"restrict", "lift", "restrict"} {
+			return err == nil && len(said) == 4
+		}, "restricted by two requests, lifted and restricted again, in the log")
+		for i, action := range []string{"restrict", "restrict", "lift", "restrict"} {
 			entry := string(said[i].Entry)
 			if !strings.Contains(entry, `"action":"`+action+`"`) || !strings.Contains(entry, mia.ID.String()) || strings.Contains(entry, "acme") {
 				t.Errorf("%d: %s", i, entry)

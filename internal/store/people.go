@@ -110,11 +110,21 @@ func (s *Store) FirstInvolving(ctx context.Context, part Part, some []gdpr.Subje
 	return seq, who, nil
 }
 
+// LatestSystemEntries calls fn with the system entries of a type, those first that were sealed last: at most limit of them, after skip others. entry is valid
+// until fn returns.
+func (s *Store) LatestSystemEntries(ctx context.Context, topic, recordType string, skip, limit int, fn func(entry []byte) error) error {
+	return s.systemEntries(ctx, topic, recordType, " ORDER BY sealed_at DESC, log DESC, seq DESC LIMIT "+strconv.Itoa(limit)+" OFFSET "+strconv.Itoa(skip), fn)
+}
+
 // SystemEntries calls fn with the system entries of a type, in no order that matters. entry is valid until fn returns.
 func (s *Store) SystemEntries(ctx context.Context, topic, recordType string, fn func(entry []byte) error) error {
+	return s.systemEntries(ctx, topic, recordType, "", fn)
+}
+
+func (s *Store) systemEntries(ctx context.Context, topic, recordType, which string, fn func(entry []byte) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.QueryTimeout)
 	defer cancel()
-	sql := "SELECT entry FROM " + s.events + " WHERE startsWith(log, {topic:String}) AND kind = 'system' AND type = {type:String} FORMAT Native"
+	sql := "SELECT entry FROM " + s.events + " WHERE startsWith(log, {topic:String}) AND kind = 'system' AND type = {type:String}" + which + " FORMAT Native"
 	p := s.readParams().with(params{"param_topic": paramText(topic + "/"), "param_type": paramText(recordType)})
 	err := s.read(ctx, func(at *server) error {
 		var entry bytesColumn

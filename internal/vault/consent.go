@@ -131,6 +131,9 @@ func (v *Vault) changeConsent(ctx context.Context, s *Subject, c *ConsentChange,
 		}
 		if len(before) == 0 {
 			added = true
+			if err := v.consentFits(ctx, tx, s.ID, c); err != nil {
+				return err
+			}
 			if err := v.appendConsent(ctx, tx, s, c, said); err != nil {
 				return err
 			}
@@ -150,10 +153,36 @@ func (v *Vault) changeConsent(ctx context.Context, s *Subject, c *ConsentChange,
 	return state, found, added, err
 }
 
-func (v *Vault) appendConsent(ctx context.Context, tx *sql.Tx, s *Subject, c *ConsentChange, said Saying) error {
-	if err := v.consentFits(ctx, tx, s, c); err != nil {
-		return err
+// RestoreConsent notes a change that the log has and a vault that was restored has lost, without its reference, which is nowhere else. It is no error if it is
+// there, or the person is not.
+func (v *Vault) RestoreConsent(ctx context.Context, subject gdpr.SubjectID, c ConsentChange) error {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	c.Reference = ""
+	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		there, err := collect(ctx, tx, scanID, v.db.query(`SELECT id FROM subjects WHERE id = ?`+v.db.forShare()), subject[:])
+		if err != nil || len(there) == 0 {
+			return err
+		}
+		before, err := collect(ctx, tx, scanConsentKey, v.db.query(selectConsentChange), c.ID[:])
+		if err != nil || len(before) > 0 {
+			return err
+		}
+		return v.appendConsent(ctx, tx, &Subject{ID: subject}, &c)
+	})
+	if err != nil && !errors.Is(err, errConsentRepeated) {
+		return v.failed("restore a consent", err)
 	}
+	return nil
+}
+
+// KnownConsents returns those of some changes of consents that are there.
+func (v *Vault) KnownConsents(ctx context.Context, changes [][16]byte) (map[[16]byte]bool, error) {
+	return thoseIn(ctx, v, `SELECT id FROM consent_changes WHERE `, "id", changes)
+}
+
+// appendConsent adds a change as the last one, and what is to be said about it. The caller holds the person.
+func (v *Vault) appendConsent(ctx context.Context, tx *sql.Tx, s *Subject, c *ConsentChange, said ...Saying) error {
 	var number int64
 	err := tx.QueryRowContext(ctx, v.db.query(upsertConsent), s.ID[:], c.Purpose, c.State, c.At.UnixMicro()).Scan(&number)
 	if err != nil {
@@ -175,16 +204,16 @@ func (v *Vault) appendConsent(ctx context.Context, tx *sql.Tx, s *Subject, c *Co
 	if err != nil {
 		return err
 	}
-	return v.note(ctx, tx, []Saying{said})
+	return v.note(ctx, tx, said)
 }
 
 // consentFits refuses more than a person can mean. Withdrawing what is granted always fits.
-func (v *Vault) consentFits(ctx context.Context, tx *sql.Tx, s *Subject, c *ConsentChange) error {
-	n, err := collect(ctx, tx, scanCount, v.db.query(countConsents), s.ID[:])
+func (v *Vault) consentFits(ctx context.Context, tx *sql.Tx, subject gdpr.SubjectID, c *ConsentChange) error {
+	n, err := collect(ctx, tx, scanCount, v.db.query(countConsents), subject[:])
 	if err != nil || n[0] < maxConsentChanges {
 		return err
 	}
-	states, err := collect(ctx, tx, scanConsent, v.db.query(selectConsent), s.ID[:], c.Purpose)
+	states, err := collect(ctx, tx, scanConsent, v.db.query(selectConsent), subject[:], c.Purpose)
 	if err != nil {
 		return err
 	}

@@ -10,12 +10,13 @@ import (
 )
 
 const (
-	insertRestriction = `INSERT INTO restrictions (subject, request, at_micros) VALUES (?, ?, ?) ON CONFLICT (subject) DO NOTHING`
-	deleteRestriction = `DELETE FROM restrictions WHERE subject = ?`
+	insertRestriction = `INSERT INTO restrictions (request, subject, at_micros) VALUES (?, ?, ?) ON CONFLICT (request) DO NOTHING`
+	// liftRestrictions keeps the rows: that a request is not among them shows that the vault was restored.
+	liftRestrictions = `UPDATE restrictions SET lifted_micros = ? WHERE subject = ? AND lifted_micros = 0`
 )
 
 // Restrict marks a person whose data is to be shown to nobody but the data protection officer, and returns false if there is no such person. It is no error if
-// the person is marked already; then there is nothing to be said.
+// the same request did so already; then there is nothing to be said.
 func (v *Vault) Restrict(ctx context.Context, subject gdpr.SubjectID, request [16]byte, at time.Time, said ...Saying) (found bool, err error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
@@ -27,7 +28,7 @@ func (v *Vault) Restrict(ctx context.Context, subject gdpr.SubjectID, request [1
 			return err
 		}
 		found = true
-		result, err := tx.ExecContext(ctx, v.db.query(insertRestriction), subject[:], request[:], at.UnixMicro())
+		result, err := tx.ExecContext(ctx, v.db.query(insertRestriction), request[:], subject[:], at.UnixMicro())
 		if err != nil {
 			return err
 		}
@@ -42,11 +43,11 @@ func (v *Vault) Restrict(ctx context.Context, subject gdpr.SubjectID, request [1
 	return found, nil
 }
 
-// Unrestrict removes the mark, and returns false if there is none.
-func (v *Vault) Unrestrict(ctx context.Context, subject gdpr.SubjectID, said ...Saying) (bool, error) {
+// Unrestrict ends all restrictions of a person, and returns false if there is none.
+func (v *Vault) Unrestrict(ctx context.Context, subject gdpr.SubjectID, at time.Time, said ...Saying) (bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	lifted, err := v.changeAndNote(ctx, said, deleteRestriction, subject[:])
+	lifted, err := v.changeAndNote(ctx, said, liftRestrictions, at.UnixMicro(), subject[:])
 	if err != nil {
 		return false, v.failed("lift a restriction", err)
 	}
@@ -55,22 +56,32 @@ func (v *Vault) Unrestrict(ctx context.Context, subject gdpr.SubjectID, said ...
 
 // Restricted returns those of some people who are marked.
 func (v *Vault) Restricted(ctx context.Context, ids []gdpr.SubjectID) (map[gdpr.SubjectID]bool, error) {
+	return thoseIn(ctx, v, `SELECT DISTINCT subject FROM restrictions WHERE lifted_micros = 0 AND `, "subject", ids)
+}
+
+// KnownRestrictions returns those of some requests by which somebody was restricted, also if that is over.
+func (v *Vault) KnownRestrictions(ctx context.Context, requests [][16]byte) (map[[16]byte]bool, error) {
+	return thoseIn(ctx, v, `SELECT request FROM restrictions WHERE `, "request", requests)
+}
+
+// thoseIn returns those of some ids that a query selects, which ends where the condition on a column is to stand.
+func thoseIn[ID ~[16]byte](ctx context.Context, v *Vault, query, column string, ids []ID) (map[ID]bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	marked := make(map[gdpr.SubjectID]bool)
-	query := v.db.query(`SELECT subject FROM restrictions WHERE ` + v.db.in("subject"))
+	those := make(map[ID]bool)
 	for some := range slices.Chunk(ids, subjectsPerTransaction) {
 		set := make([][]byte, len(some))
 		for i := range some {
-			set[i] = some[i][:]
+			id := [16]byte(some[i])
+			set[i] = id[:]
 		}
-		found, err := collect(ctx, v.db.read, scanID, query, v.db.set(set))
+		found, err := collect(ctx, v.db.read, scanID, v.db.query(query+v.db.in(column)), v.db.set(set))
 		if err := v.db.settled(err); err != nil {
-			return nil, v.failed("look for restrictions", err)
+			return nil, v.failed("look up ids", err)
 		}
 		for _, id := range found {
-			marked[id] = true
+			those[ID(id)] = true
 		}
 	}
-	return marked, nil
+	return those, nil
 }

@@ -36,18 +36,26 @@ func TestRestrictions(t *testing.T) {
 				}
 			}
 		}
-		if found, err := v.Restrict(t.Context(), ids[0], [16]byte{5}, now, said(5)); err != nil || !found { // by another request: nothing changes
+		if found, err := v.Restrict(t.Context(), ids[1], [16]byte{5}, now, said(5)); err != nil || !found { // by another request as well
 			t.Fatal(found, err)
 		}
 		if found, err := v.Restrict(t.Context(), ids[3], [16]byte{6}, now, said(6)); err != nil || found {
 			t.Errorf("nobody is restricted: %v, %v", found, err)
 		}
 		want(ids[0], ids[1])
-		if lifted, err := v.Unrestrict(t.Context(), ids[1], said(3)); err != nil || !lifted {
+		if lifted, err := v.Unrestrict(t.Context(), ids[1], now, said(3)); err != nil || !lifted {
 			t.Fatal(lifted, err)
 		}
-		if lifted, err := v.Unrestrict(t.Context(), ids[1], said(7)); err != nil || lifted {
+		if lifted, err := v.Unrestrict(t.Context(), ids[1], now, said(7)); err != nil || lifted {
 			t.Errorf("lifted twice: %v", err)
+		}
+		want(ids[0])
+		// What is over is known, and does not begin again by the same request.
+		if requests, err := v.KnownRestrictions(t.Context(), [][16]byte{{0}, {1}, {5}, {6}}); err != nil || len(requests) != 3 || requests[[16]byte{6}] {
+			t.Errorf("%v, %v", requests, err)
+		}
+		if found, err := v.Restrict(t.Context(), ids[1], [16]byte{1}, now, said(8)); err != nil || !found {
+			t.Fatal(found, err)
 		}
 		want(ids[0])
 		if _, _, err := v.Erase(t.Context(), erasure(1, ids[0], now)); err != nil {
@@ -58,8 +66,8 @@ func TestRestrictions(t *testing.T) {
 			t.Errorf("%d traces, %v", n, err)
 		}
 		noted, err := v.ClaimUnsaid(t.Context(), 100, now, now.Add(time.Minute))
-		if err != nil || len(noted) != 3 {
-			t.Errorf("%d are to be said, want 3, %v", len(noted), err)
+		if err != nil || len(noted) != 4 {
+			t.Errorf("%d are to be said, want 4, %v", len(noted), err)
 		}
 	})
 }
