@@ -7,6 +7,7 @@ import (
 
 	_ "modernc.org/sqlite"
 
+	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/testkit/deployment"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
@@ -80,5 +81,52 @@ func TestRestoredVaultForgetsAgain(t *testing.T) {
 	var forGoodToo int
 	if err := again.QueryRowContext(t.Context(), "SELECT forever FROM suppressions").Scan(&forGoodToo); err != nil || forGoodToo != 1 {
 		t.Errorf("for ever: %d, %v", forGoodToo, err)
+	}
+}
+
+// A backup is restored into the vault while processes run: they erase again by themselves.
+func TestVaultRestoredUnderRunningProcesses(t *testing.T) {
+	r := newRig(t)
+	r.produce("mia", "")
+	r.produce("noah", "")
+	r.awaitSealed()
+	r.start()
+	r.Run(r.worker.Watch)
+	if ended := r.awaitEnd(r.submit(erasureOf("somebody else"))); ended.State != gdpr.StateRefused { // the worker runs, so its author is known
+		t.Fatal(ended.State)
+	}
+	db := r.sqlite()
+	inOne := func(statements func(table string) []string) {
+		t.Helper()
+		tx, err := db.BeginTx(t.Context(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, table := range []string{"change_counter", "subjects", "changes", "suppressions", "destroyed"} { // the first one takes the lock
+			for _, statement := range statements(table) {
+				if _, err := tx.ExecContext(t.Context(), statement); err != nil {
+					t.Fatal(table, err)
+				}
+			}
+		}
+		if err := tx.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	inOne(func(table string) []string {
+		return []string{"CREATE TABLE saved_" + table + " AS SELECT * FROM " + table}
+	})
+	if ended := r.awaitEnd(r.submit(erasureOf("mia"))); ended.State != gdpr.StateCompleted {
+		t.Fatal(ended.State, ended.Reason)
+	}
+	inOne(func(table string) []string {
+		return []string{"DELETE FROM " + table, "INSERT INTO " + table + " SELECT * FROM saved_" + table}
+	})
+	testkit.Eventually(t, soon, func() bool { return r.number(db, "SELECT count(*) FROM destroyed") == 1 }, "she is erased again")
+	if _, found := r.find("mia"); found {
+		t.Error("she is back")
+	}
+	if _, found := r.find("noah"); !found {
+		t.Error("he is gone")
 	}
 }

@@ -20,7 +20,8 @@ func NewPrivacy(c config.Config, systems *Systems, signer *author.Author, log *s
 	return privacy.New(cfg, privacy.Deps{Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Author: signer, Keys: SigningKeys(c), Log: log})
 }
 
-// Behind runs main once the erasures that stand in the log have been compared with the vault, and others beside it, until ctx ends.
+// Behind runs main once the erasures that stand in the log have been compared with the vault, and others beside it, until ctx ends. They are compared again
+// whenever the vault goes back in time.
 func Behind(guard *privacy.Worker, main func(context.Context) error, others ...func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := guard.AwaitReplay(ctx); err != nil {
@@ -30,7 +31,7 @@ func Behind(guard *privacy.Worker, main func(context.Context) error, others ...f
 			return errors.Join(errors.New("compare the vault with the log"), err)
 		}
 		group, ctx := errgroup.WithContext(ctx)
-		for _, run := range append(others, main) {
+		for _, run := range append(others, main, guard.Watch) {
 			group.Go(func() error { return run(ctx) }) // ends with ctx
 		}
 		return group.Wait()
