@@ -16,6 +16,12 @@ import (
 
 // AwaitReplay runs Replay until it succeeds or ctx ends. Before that nobody may be sealed or shown.
 func (w *Worker) AwaitReplay(ctx context.Context) error {
+	if w.deps.Author != nil {
+		// First: of an author whom a restored vault does not know nothing is believed, and nobody would be erased again.
+		if err := w.register(ctx); err != nil {
+			return err
+		}
+	}
 	wait := backoff.NewExponentialBackOff()
 	wait.InitialInterval, wait.MaxInterval = 100*time.Millisecond, 5*time.Second
 	for {

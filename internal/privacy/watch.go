@@ -18,12 +18,10 @@ func (w *Worker) Watch(ctx context.Context) error {
 		// While the vault does not answer nobody is sealed or shown either. The first answer is no: then it was not followed from when it was compared last.
 		if continues, err := follower.Continues(ctx); err == nil && !continues {
 			if err := w.AwaitReplay(ctx); err != nil {
-				return nil // ctx has ended
-			}
-			if w.deps.Author != nil {
-				if err := w.register(ctx); err != nil {
-					return err
+				if ctx.Err() != nil {
+					return nil
 				}
+				return err
 			}
 		}
 		if sleepUntil(ctx, time.Now().Add(compareEvery)) != nil {
