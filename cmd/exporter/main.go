@@ -54,7 +54,7 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 		return nil, errors.Join(err, closeAll())
 	}
 	return &process.Process{
-		Run: process.Behind(requests, e.Run, requests.Run, breaches.Run, outside.Run), Close: closeAll, Checks: e.Checks(), Handler: outside.Handler(e.Handler()),
+		Run: process.Behind(requests, e.Run, requests.Run, breaches.Run, outside.Run, process.RotateKeys(base.Config, systems.Vault, base.Log)), Close: closeAll, Checks: e.Checks(), Handler: outside.Handler(e.Handler()),
 	}, nil
 }
 

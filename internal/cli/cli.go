@@ -42,7 +42,11 @@ type commands struct {
 		Reopen logReopenCommand `cmd:"" help:"Go on after a gap, a rewind or a rollback: end a log and begin its successor."`
 		Tiles  logTilesCommand  `cmd:"" help:"Check the stored tiles of a log against its entries, and mend them."`
 	} `cmd:"" help:"Logs: list, export, prune, reopen, tiles."`
-	Gdpr   gdprCommands   `cmd:"" help:"People's requests: export, erase, status, list, verify, cancel, hold, restrict, unrestrict, consent, breach."`
+	Gdpr  gdprCommands `cmd:"" help:"People's requests: export, erase, status, list, verify, cancel, hold, restrict, unrestrict, consent, breach."`
+	Vault struct {
+		List   vaultListCommand   `cmd:"" help:"Print the generations of the key-encryption key."`
+		Rotate vaultRotateCommand `cmd:"" help:"Replace the key-encryption key, so that old backups of the vault die."`
+	} `cmd:"" help:"The vault's key-encryption key: list, rotate."`
 	Apikey apikeyCommands `cmd:"" help:"Keys of those who ask over HTTP: add, list, revoke."`
 	Setup  setupCommand   `cmd:"" help:"Make topics and tables, and bring tables up to date."`
 	Keys   struct {

@@ -1,6 +1,9 @@
 package config
 
-import "strings"
+import (
+	"strings"
+	"time"
+)
 
 // Vault is where identities and their keys live.
 type Vault struct {
@@ -22,6 +25,9 @@ type Keys struct {
 	// KMS is the URL of a key service's key under which the keyring is encrypted, such as
 	// awskms://alias/agentaudit or hashivault://agentaudit. Empty: it is not.
 	KMS string `yaml:"kms"`
+	// RotateEvery is how often the exporter replaces the key-encryption key and destroys the old one, so that old
+	// backups of the vault die. Only where all processes read one keyring file. 0: never, "agentaudit vault rotate" does it.
+	RotateEvery time.Duration `yaml:"rotate_every"`
 }
 
 func defaultKeys() Keys { return Keys{Source: "file:keyring"} }
@@ -47,6 +53,9 @@ func (k *Keys) validate() error {
 	kind, place, _ := strings.Cut(string(k.Source), ":")
 	if (kind != "file" && kind != "env") || place == "" {
 		return wrong("keys.source", string(k.Source), "file:PATH or env:NAME")
+	}
+	if k.RotateEvery != 0 && (kind != "file" || k.RotateEvery < time.Hour) {
+		return wrong("keys.rotate_every", k.RotateEvery.String(), "0, or 1h or more with keys.source: file:PATH")
 	}
 	if k.KMS != "" && !strings.Contains(k.KMS, "://") {
 		return wrong("keys.kms", k.KMS, "the URL of a key in a key service, or empty")

@@ -40,6 +40,9 @@ func (r remark) record(id events.UUID, at time.Time) events.Record {
 	return events.Record{EventID: id, Time: at, Type: r.Type, Action: r.Action, Outcome: r.Outcome, Attributes: r.Attributes}
 }
 
+// sealedBefore bounds the wait for what was noted before.
+const sealedBefore = time.Minute
+
 // sayAtOnce bounds what is sent to Kafka together.
 const sayAtOnce = 500
 
@@ -59,6 +62,25 @@ func (w *Worker) speak(ctx context.Context) error {
 		}
 		if sleepUntil(ctx, time.Now().Add(pause)) != nil {
 			return nil
+		}
+	}
+}
+
+// awaitNoted waits until everything stands in the log that was noted before now: what a request goes on with comes after how it began. It helps, since whoever
+// says it otherwise may be gone.
+func (w *Worker) awaitNoted(ctx context.Context) error {
+	now := time.Now()
+	ctx, cancel := context.WithTimeoutCause(ctx, sealedBefore, systemlog.ErrNotSealed)
+	defer cancel()
+	for {
+		if unsaid, err := w.deps.Vault.Unsaid(ctx, now); err != nil || !unsaid {
+			return err
+		}
+		if _, err := w.sayNoted(ctx); err != nil {
+			return err
+		}
+		if err := sleepUntil(ctx, time.Now().Add(50*time.Millisecond)); err != nil {
+			return err
 		}
 	}
 }

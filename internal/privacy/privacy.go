@@ -41,7 +41,7 @@ type Config struct {
 	ExportDir string
 	// ExportKeep is how long an archive can be fetched.
 	ExportKeep time.Duration
-	// BackupsDie is how long after its making a backup of the vault still opens: the time in which generations of keys are replaced.
+	// BackupsDie is how long after its making a backup of the vault still opens: the time in which generations of keys are replaced. 0: nobody knows.
 	BackupsDie time.Duration
 }
 
@@ -269,6 +269,9 @@ type refusal struct{ reason string }
 func (r *refusal) Error() string { return r.reason }
 
 func (w *Worker) carryOut(ctx context.Context, request *vault.Request) error {
+	if err := w.awaitNoted(ctx); err != nil {
+		return err
+	}
 	switch request.Kind {
 	case gdpr.RequestErasure:
 		return w.erase(ctx, request)

@@ -41,11 +41,11 @@ func (w *Worker) receipt(ctx context.Context, request *vault.Request, erased vau
 			{Store: "baselines", Status: gdpr.StoreNothing},
 			{Store: "alerts", Status: gdpr.StoreNothing},
 			{Store: "kafka", Status: gdpr.StoreWaiting, Until: until(kept + segmentAge)},
-			{Store: "backups of the vault", Status: gdpr.StoreWaiting, Until: until(w.cfg.BackupsDie)},
+			w.backups(at, "backups of the vault", ""),
 		},
 	}
 	if w.deps.Vault.KeepsDeleted() {
-		r.Stores[0] = gdpr.StoreStatus{Store: "vault", Status: gdpr.StoreWaiting, Until: until(w.cfg.BackupsDie), Note: "PostgreSQL keeps dead rows and its journal until the keys' generation ends"}
+		r.Stores[0] = w.backups(at, "vault", "PostgreSQL keeps dead rows and its journal; ")
 	}
 	exports := gdpr.StoreStatus{Store: "exports", Status: gdpr.StoreNothing}
 	if erased.Exports > 0 {
@@ -63,6 +63,14 @@ func (w *Worker) receipt(ctx context.Context, request *vault.Request, erased vau
 		w.deps.Log.Warn("the entries of an erasure are not counted yet", "request", r.RequestID, "error", err)
 	}
 	return r, nil
+}
+
+// backups says of copies of what was destroyed in the vault until when they open.
+func (w *Worker) backups(at time.Time, store, what string) gdpr.StoreStatus {
+	if w.cfg.BackupsDie == 0 {
+		return gdpr.StoreStatus{Store: store, Status: gdpr.StoreWaiting, Note: what + "they open until the vault's keys are rotated, for which no date is set"}
+	}
+	return gdpr.StoreStatus{Store: store, Status: gdpr.StoreWaiting, Until: at.Add(w.cfg.BackupsDie).Format(time.RFC3339), Note: what + "they open until the vault's keys are rotated"}
 }
 
 // storeContent is the place that is pending until its entries are counted.

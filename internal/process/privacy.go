@@ -17,6 +17,9 @@ func NewPrivacy(c config.Config, systems *Systems, signer *author.Author, log *s
 	cfg := privacy.DefaultConfig()
 	cfg.EventsTopic, cfg.SystemTopic, cfg.RejectedKeepDays = c.Ingest.Topics.Events, c.Ingest.Topics.System, c.Ingest.Rejected.KeepDays
 	cfg.ExportDir, cfg.ExportKeep = string(c.Exporter.ExportDir), c.Exporter.ExportKeep
+	if cfg.BackupsDie = c.Keys.RotateEvery; cfg.BackupsDie > 0 {
+		cfg.BackupsDie += rotationGrace
+	}
 	return privacy.New(cfg, privacy.Deps{Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Author: signer, Keys: SigningKeys(c), Log: log})
 }
 

@@ -125,6 +125,7 @@ func (f Folder) missing(ctx context.Context) (map[string]string, error) {
 		"exporter.signing_keys":    f.relative(f.signingKeys()),
 		"exporter.export_dir":      f.relative(f.exports()),
 		"exporter.public_tiles":    "true", // on loopback
+		"keys.rotate_every":        "720h",
 		"http.exporter":            addresses[2],
 		"http.ingest":              addresses[3],
 		"http.detector":            addresses[4],

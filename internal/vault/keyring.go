@@ -78,15 +78,29 @@ func (k *Keyring) Generations() []KeyGeneration {
 // Rotate adds a generation to the stored keyring and returns its number. Nothing uses it until Vault.Rewrap: before that, the keyring must have
 // reached every machine whose processes open the vault.
 func (k *Keyring) Rotate(ctx context.Context) (int, error) {
-	var added keyGeneration
+	added, err := k.rotateIfOlder(ctx, 0)
+	return added, err
+}
+
+// rotateIfOlder is Rotate if the newest generation has reached an age, else it returns 0. Of several that call it at once one adds a generation.
+func (k *Keyring) rotateIfOlder(ctx context.Context, age time.Duration) (int, error) {
+	if newest := k.Generations(); age > 0 && time.Since(newest[len(newest)-1].Created) < age {
+		return 0, nil // and the file is left alone
+	}
+	number := 0
 	err := k.rewrite(ctx, func(stored []keyGeneration) ([]keyGeneration, error) {
-		added = newKeyGeneration(stored[len(stored)-1].Number + 1)
+		newest := stored[len(stored)-1]
+		if age > 0 && time.Since(newest.Created) < age {
+			return stored, nil
+		}
+		added := newKeyGeneration(newest.Number + 1)
+		number = added.Number
 		return append(stored, added), nil
 	})
 	if err != nil {
 		return 0, fmt.Errorf("rotate keyring: %w", err)
 	}
-	return added.Number, nil
+	return number, nil
 }
 
 // drop removes a generation from the stored keyring. It is no error if it is not there.

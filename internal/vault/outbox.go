@@ -99,6 +99,17 @@ func (v *Vault) ClaimUnsaid(ctx context.Context, limit int, now, until time.Time
 	return some, nil
 }
 
+// Unsaid says whether anything is still to be said that was noted before a time.
+func (v *Vault) Unsaid(ctx context.Context, before time.Time) (bool, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	first, err := collect(ctx, v.db.read, scanSaying, v.db.query(selectUnsaid), 1)
+	if err != nil {
+		return false, v.failed("read the outbox", err)
+	}
+	return len(first) == 1 && first[0].At.Before(before), nil
+}
+
 // Said deletes what stands in the log now.
 func (v *Vault) Said(ctx context.Context, said []Saying) error {
 	ctx, cancel := v.bounded(ctx)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"time"
 
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
@@ -29,6 +30,48 @@ const (
 		OR EXISTS (SELECT 1 FROM exports WHERE wrapped = ? AND secret IS NOT NULL)`
 	deleteFingerprint = `DELETE FROM key_generations WHERE generation = ?`
 )
+
+// Rotation is what Rotate has done.
+type Rotation struct {
+	Added     int   // number of the new generation; 0: the newest was young enough
+	Rewrapped int   // subjects
+	Retired   []int // generations
+}
+
+// Rotate replaces the key-encryption key if it has reached an age: it adds a generation to the keyring, rewraps what the vault has, and retires all older
+// generations, so that backups from before are noise. Interrupted, it goes on the next time. Only for keyrings that all processes read from the same file:
+// others would not find the new generation.
+func (v *Vault) Rotate(ctx context.Context, age time.Duration) (done Rotation, err error) {
+	if done.Added, err = v.keys.rotateIfOlder(ctx, age); err != nil {
+		return done, err
+	}
+	if len(v.keys.Generations()) == 1 {
+		return done, nil
+	}
+	if done.Rewrapped, err = v.Rewrap(ctx); err != nil {
+		return done, err
+	}
+	done.Retired, err = v.RetireOld(ctx)
+	return done, err
+}
+
+// AddKeyGeneration is the first step of Rotate by itself: see Keyring.Rotate.
+func (v *Vault) AddKeyGeneration(ctx context.Context) (int, error) { return v.keys.Rotate(ctx) }
+
+// RetireOld retires all generations but the newest, and returns which.
+func (v *Vault) RetireOld(ctx context.Context) (retired []int, err error) {
+	generations := v.keys.Generations()
+	for _, old := range generations[:len(generations)-1] {
+		if err := v.Retire(ctx, old.Number); err != nil {
+			return retired, err
+		}
+		retired = append(retired, old.Number)
+	}
+	return retired, nil
+}
+
+// KeyGenerations returns the generations of the key-encryption key that the keyring has, oldest first.
+func (v *Vault) KeyGenerations() []KeyGeneration { return v.keys.Generations() }
 
 // Rewrap makes the keyring's newest generation the one that everything is wrapped under: first for what is new, in all processes, then for what is there,
 // in short transactions beside normal work. It returns the number of subjects that it rewrapped. After an error it can be called again and goes on.

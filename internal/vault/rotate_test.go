@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/agentaudit/agentaudit/internal/durable"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
@@ -141,4 +142,50 @@ func TestRewrapNeverGoesBack(t *testing.T) {
 	if _, err := v.Identify(t.Context(), []gdpr.SubjectID{{1}}); err != nil {
 		t.Error(err)
 	}
+}
+
+// Rotate does nothing before its time; then it does everything, and a backup from before does not open any more.
+func TestRotate(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		keys, keyCfg := newKeyring(t)
+		v := openVault(t, cfg, keys)
+		ids := people(0, 10)
+		before := subjectsOf(t, v, ids...)
+		if done, err := v.Rotate(t.Context(), time.Hour); err != nil || done.Added != 0 || done.Rewrapped != 0 || done.Retired != nil {
+			t.Errorf("too early: %+v, %v", done, err)
+		}
+		old := keys.generations[0]
+		done, err := v.Rotate(t.Context(), 0)
+		if err != nil || done.Added != 2 || done.Rewrapped != len(ids) || !slices.Equal(done.Retired, []int{1}) || !slices.Equal(numbers(keys), []int{2}) {
+			t.Fatalf("%+v, %v, generations %v", done, err, numbers(keys))
+		}
+		if !slices.Equal(subjectsOf(t, v, ids...), before) {
+			t.Error("subjects changed")
+		}
+		// Interrupted after the generation was added, by a process that is gone.
+		other, err := OpenKeyring(t.Context(), keyCfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.Rotate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		again := openVault(t, cfg, other)
+		if done, err := again.Rotate(t.Context(), time.Hour); err != nil || done.Added != 0 || done.Rewrapped != len(ids) || !slices.Equal(done.Retired, []int{2}) {
+			t.Errorf("went on: %+v, %v", done, err)
+		}
+		for _, g := range other.generations {
+			if g.key == old.key {
+				t.Error("the keyring still has the old key")
+			}
+		}
+		// The one that has not rotated finds its way.
+		stranger := people(100, 1)
+		if created := subjectsOf(t, v, stranger...); len(created) != 1 {
+			t.Error(created)
+		}
+		if done, err := v.Rotate(t.Context(), time.Hour); err != nil || done.Added != 0 {
+			t.Errorf("again: %+v, %v", done, err)
+		}
+	})
 }

@@ -1,0 +1,91 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+)
+
+type vaultRotateCommand struct {
+	Only string `enum:"all,add,rewrap,retire" default:"all" help:"One step only: add, rewrap or retire." placeholder:"STEP"`
+}
+
+// Help is printed by `vault rotate --help`.
+func (vaultRotateCommand) Help() string {
+	return `Replaces the key-encryption key, under which everything in the vault is: a new generation is added to the keyring (keys.source), what
+is there is wrapped under it, and the older generations are destroyed. From then on no backup of the vault from before opens,
+people who were erased since included. Processes go on meanwhile. Back up the keyring afterwards, and destroy its old copies.
+
+Where machines have copies of the keyring: --only add, bring the file to all of them, --only rewrap, --only retire, bring it again.
+With keys.rotate_every the exporter does it by itself.`
+}
+
+func (c *vaultRotateCommand) Run(ctx context.Context, w *world) error {
+	v, err := w.vault(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	switch c.Only {
+	case "add":
+		added, err := v.AddKeyGeneration(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w.stdout, "added generation %d; bring the keyring to every machine before you rewrap\n", added)
+		return err
+	case "rewrap":
+		n, err := v.Rewrap(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w.stdout, "rewrapped %d people\n", n)
+		return err
+	case "retire":
+		retired, err := v.RetireOld(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w.stdout, "destroyed the generations %v; destroy the keyring's old copies too\n", retired)
+		return err
+	}
+	done, err := v.Rotate(ctx, 0)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.stdout, "generation %d is in use, %d people were rewrapped, the generations %v are destroyed; back up the keyring and destroy its old copies\n",
+		done.Added, done.Rewrapped, done.Retired)
+	return err
+}
+
+type vaultListCommand struct {
+	JSON bool `help:"Print a JSON array."`
+}
+
+// generationLine is one generation in `vault list --json`.
+type generationLine struct {
+	Generation int    `json:"generation"`
+	Created    string `json:"created"`
+}
+
+func (c *vaultListCommand) Run(ctx context.Context, w *world) error {
+	v, err := w.vault(ctx)
+	if err != nil {
+		return err
+	}
+	defer v.Close()
+	lines := []generationLine{}
+	for _, g := range v.KeyGenerations() {
+		lines = append(lines, generationLine{g.Number, g.Created.Format(time.RFC3339)})
+	}
+	if c.JSON {
+		return json.NewEncoder(w.stdout).Encode(lines)
+	}
+	for _, l := range lines {
+		if _, err := fmt.Fprintf(w.stdout, "generation %d, made %s\n", l.Generation, l.Created); err != nil {
+			return err
+		}
+	}
+	return nil
+}
