@@ -124,3 +124,83 @@ func TestRestoredVaultRestrictsAgain(t *testing.T) {
 		t.Errorf("it has begun again: %v, %v", marked, err)
 	}
 }
+
+// An old backup of the vault has lost legal holds, and knows API keys as good that were revoked.
+func TestRestoredVaultHoldsAgain(t *testing.T) {
+	r := newRig(t)
+	r.produce("mia", "")
+	r.awaitSealed()
+	stop := r.start()
+	mia, _ := r.find("mia")
+	now := time.Now().UTC().Truncate(time.Microsecond)
+	hold := func(id byte) vault.Hold {
+		t.Helper()
+		h := vault.Hold{ID: [16]byte{id}, Subject: mia.ID, Reason: "case 12", Author: "counsel", At: now, Expires: now.AddDate(0, 1, 0).Truncate(time.Second)}
+		if err := AddHold(t.Context(), r.Vault, h); err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	lift := func(h vault.Hold) {
+		t.Helper()
+		if lifted, err := LiftHold(t.Context(), r.Vault, h.ID); err != nil || !lifted {
+			t.Fatal(lifted, err)
+		}
+	}
+	key := vault.APIKey{ID: [16]byte{7}, Hash: [32]byte{7}, Role: "dpo", Name: "n", Added: now}
+	kept := vault.APIKey{ID: [16]byte{8}, Hash: [32]byte{8}, Role: "dpo", Name: "n", Added: now}
+	for _, k := range []vault.APIKey{key, kept} {
+		if added, err := AddAPIKey(t.Context(), r.Vault, k); err != nil || !added {
+			t.Fatal(added, err)
+		}
+	}
+	before := hold(1)
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	db, err := sql.Open("sqlite", r.VaultAt.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), "VACUUM INTO ?", backup); err != nil {
+		t.Fatal(err)
+	}
+	lift(before)
+	lost, over := hold(2), hold(3)
+	lift(over)
+	if revoked, err := RevokeAPIKey(t.Context(), r.Vault, key.ID); err != nil || !revoked {
+		t.Fatal(revoked, err)
+	}
+	testkit.Eventually(t, soon, func() bool {
+		unsaid, err := r.Vault.Unsaid(t.Context(), time.Now())
+		return err == nil && !unsaid
+	}, "everything is said")
+	stop()
+
+	restored := r.OpenVault(vault.Config{Driver: vault.DriverSQLite, DSN: backup, Deployment: deployment.Name})
+	deps := r.worker.deps
+	deps.Vault = restored
+	for range 2 { // the second time there is nothing to do
+		if err := New(r.worker.cfg, deps).AwaitReplay(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		holds, err := restored.Holds(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		active := map[[16]byte]vault.Hold{}
+		for _, h := range holds {
+			if h.Active(time.Now()) {
+				active[h.ID] = h
+			}
+		}
+		if got, ok := active[lost.ID]; len(active) != 1 || !ok || got.Reason != lost.Reason || got.Author != lost.Author || !got.Expires.Equal(lost.Expires) || got.Subject != lost.Subject {
+			t.Errorf("holds %+v, want one: %+v", active, lost)
+		}
+		if _, err := restored.APIKey(t.Context(), key.Hash, time.Now()); err == nil {
+			t.Error("the revoked key is good")
+		}
+		if _, err := restored.APIKey(t.Context(), kept.Hash, time.Now()); err != nil {
+			t.Errorf("the other key: %v", err)
+		}
+	}
+}

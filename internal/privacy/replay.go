@@ -36,11 +36,14 @@ func (w *Worker) AwaitReplay(ctx context.Context) error {
 	}
 }
 
-// Replay brings a vault that was restored from a backup up to date with what the log says of people: who was erased, whose data is restricted, and what was said
-// about consents. What was not signed by one of our own processes changes nothing, whatever it says.
+// Replay brings a vault that was restored from a backup up to date with what the log says: whose data must not be destroyed, who was erased, whose data is
+// restricted, what was said about consents, and which API keys were revoked. What was not signed by one of our own processes changes nothing, whatever it says.
 func (w *Worker) Replay(ctx context.Context) error {
 	known, err := w.authors(ctx)
 	if err != nil {
+		return err
+	}
+	if err := w.holdAgain(ctx, known); err != nil {
 		return err
 	}
 	if err := w.eraseAgain(ctx, known); err != nil {
@@ -49,7 +52,10 @@ func (w *Worker) Replay(ctx context.Context) error {
 	if err := w.restrictAgain(ctx, known); err != nil {
 		return err
 	}
-	return w.consentAgain(ctx, known)
+	if err := w.consentAgain(ctx, known); err != nil {
+		return err
+	}
+	return w.revokeAgain(ctx, known)
 }
 
 // eraseAgain erases whoever stands in the log as erased and is in the vault.
