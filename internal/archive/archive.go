@@ -113,10 +113,14 @@ func (a *archive) write(ctx context.Context) error {
 	for _, vkey := range keys.VKeys() {
 		vkeys.WriteString(vkey + "\n")
 	}
+	consents, err := a.consents(ctx)
+	if err != nil {
+		return err
+	}
 	for _, f := range []struct {
 		name    string
 		content []byte
-	}{{"README.txt", a.readme(keys.VKeys())}, {"keys.txt", vkeys.Bytes()}} {
+	}{{"README.txt", a.readme(keys.VKeys())}, {"keys.txt", vkeys.Bytes()}, {"consents.json", consents}} {
 		if err := a.put(f.name, bytes.NewReader(f.content)); err != nil {
 			return err
 		}
@@ -138,6 +142,19 @@ func (a *archive) write(ctx context.Context) error {
 		return err
 	}
 	return a.finish()
+}
+
+// consents returns consents.json: what the person has said about each purpose.
+func (a *archive) consents(ctx context.Context) ([]byte, error) {
+	list, err := a.deps.Vault.Consents(ctx, a.order.Subject)
+	if err != nil {
+		return nil, err
+	}
+	if list == nil {
+		list = []gdpr.Consent{}
+	}
+	text, err := json.MarshalIndent(list, "", "  ")
+	return append(text, '\n'), err
 }
 
 // findLogs finds out where the person's events are, and waits until all that are there now can be proved. Later ones are left for the next time.

@@ -36,6 +36,8 @@ events.csv      Your events as a table. Open it with a spreadsheet (as UTF-8,
                 parted by commas). Where a cell would have been run as a
                 formula, an apostrophe (') was put in front of it.
 events.jsonl    The same events for programs: one JSON object a line.
+consents.json   What you have agreed to, or do not agree to any more, by
+                purpose, with everything that you have said about it.
 proofs/         Proofs that these events stand in the log, unchanged.
 checkpoints/    What the operator had signed about each log by then.
 keys.txt        The public keys that these signatures are checked with.

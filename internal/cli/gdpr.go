@@ -40,7 +40,7 @@ type gdprCommands struct {
 type gdprEraseCommand struct {
 	Tenant     string `required:"" help:"The person's tenant." placeholder:"T"`
 	User       string `required:"" help:"The person: the user_id as producers send it." placeholder:"U"`
-	ID         string `help:"Your own id of the request: the same one again is the same request." placeholder:"ID"`
+	ID         string `help:"Your own id of the request, a number and no name: the same one again is the same request." placeholder:"ID"`
 	Suppress   bool   `help:"Keep nothing of the person's later events either. Without it whoever comes by that name is a stranger."`
 	VerifiedBy string `default:"operator" help:"Who has checked that the request is the person's; it stands in the log. Default: operator. Empty: nothing is done before 'gdpr verify'." placeholder:"NAME"`
 	Wait       bool   `help:"Wait until it is done and print the receipt."`

@@ -20,7 +20,7 @@ type gdprExportCommand struct {
 	Tenant     string `required:"" help:"The person's tenant." placeholder:"T"`
 	User       string `required:"" help:"The person: the user_id as producers send it." placeholder:"U"`
 	Out        string `required:"" help:"Write the archive to this file, which must not exist." placeholder:"F.zip"`
-	ID         string `help:"Your own id of the request: the same one again is the same request, whose archive is written again." placeholder:"ID"`
+	ID         string `help:"Your own id of the request, a number and no name: the same one again is the same request, whose archive is written again." placeholder:"ID"`
 	VerifiedBy string `default:"operator" help:"Who has checked that the request is the person's." placeholder:"NAME"`
 	Recipient  string `help:"Encrypt it for this public key of age: then nobody else can open it, and neither can we." placeholder:"age1…"`
 	JSON       bool   `help:"Print the result as JSON."`

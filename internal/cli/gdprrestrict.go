@@ -13,7 +13,7 @@ import (
 type gdprRestrictCommand struct {
 	Tenant     string `required:"" help:"The person's tenant." placeholder:"T"`
 	User       string `required:"" help:"The person: the user_id as producers send it." placeholder:"U"`
-	ID         string `help:"Your own id of the request: the same one again is the same request." placeholder:"ID"`
+	ID         string `help:"Your own id of the request, a number and no name: the same one again is the same request." placeholder:"ID"`
 	VerifiedBy string `default:"operator" help:"Who has checked that the request is the person's." placeholder:"NAME"`
 	Wait       bool   `help:"Wait until it is done."`
 	JSON       bool   `help:"Print the request as JSON."`

@@ -124,13 +124,18 @@ func (w *Worker) endOthers(ctx context.Context, request *vault.Request) error {
 	if err != nil || !ok {
 		return err
 	}
+	return w.endRequestsOf(ctx, who, request.ID)
+}
+
+// endRequestsOf ends all requests of a person but one.
+func (w *Worker) endRequestsOf(ctx context.Context, who vault.Identity, except [16]byte) error {
 	list, err := w.deps.Vault.Requests(ctx)
 	if err != nil {
 		return err
 	}
 	for i := range list {
 		other := &list[i]
-		if other.ID == request.ID || other.State.Ended() {
+		if other.ID == except || other.State.Ended() {
 			continue
 		}
 		theirs, ok, err := w.deps.Vault.RequestIdentity(ctx, *other)
@@ -225,7 +230,7 @@ func (w *Worker) suppression(ctx context.Context, request *vault.Request) (vault
 		}
 		s.Offsets[chain.LogName(w.cfg.EventsTopic, partition, 0)] = end
 	}
-	kept, err := w.kafkaKeeps(ctx)
+	kept, err := w.kafkaKeeps(ctx, w.cfg.EventsTopic)
 	if err != nil {
 		return vault.Suppression{}, err
 	}
@@ -240,9 +245,9 @@ const (
 	forEver = 10 * 365 * 24 * time.Hour
 )
 
-// kafkaKeeps is how long Kafka keeps events.
-func (w *Worker) kafkaKeeps(ctx context.Context) (time.Duration, error) {
-	kept, err := w.deps.Kafka.Retention(ctx, w.cfg.EventsTopic)
+// kafkaKeeps is how long Kafka keeps the records of a topic.
+func (w *Worker) kafkaKeeps(ctx context.Context, topic string) (time.Duration, error) {
+	kept, err := w.deps.Kafka.Retention(ctx, topic)
 	if err != nil && !errors.Is(err, kafkaio.ErrNotTold) {
 		return 0, err
 	}

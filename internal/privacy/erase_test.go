@@ -354,3 +354,64 @@ func erasureEndsOtherRequestsTest(t *testing.T, r *rig) {
 		t.Errorf("another person's request is %s: %v", now.State, err)
 	}
 }
+
+// Who may write to the vault cannot have the exporter sign that somebody was erased; and what it refuses keeps nothing back.
+func TestForgedOutboxIsNotSaid(t *testing.T) {
+	r := newRig(t)
+	r.produce("mia", "")
+	r.awaitSealed()
+	mia, _ := r.find("mia")
+	forge := func(id byte, record string) {
+		t.Helper()
+		said := vault.Saying{EventID: [16]byte{id}, At: time.Now().Add(-time.Hour), Record: record}
+		hold := vault.Hold{ID: [16]byte{id}, Subject: [16]byte{id}, Reason: "r", Author: "a", At: time.Now()}
+		if err := r.Vault.AddHold(t.Context(), hold, said); err != nil {
+			t.Fatal(err)
+		}
+	}
+	forge(1, `{"type":"gdpr.erasure","action":"erase","outcome":"success","attributes":{"request":"`+gdpr.SubjectID{9}.String()+`","subject":"`+mia.ID.String()+`"}}`)
+	forge(2, `not JSON`)
+	hold := vault.Hold{ID: [16]byte{3}, Subject: mia.ID, Reason: "case", Author: "counsel", At: time.Now()}
+	if err := AddHold(t.Context(), r.Vault, hold); err != nil {
+		t.Fatal(err)
+	}
+	r.start()
+	testkit.Eventually(t, soon, func() bool {
+		left, err := r.Vault.Unsaid(context.Background(), time.Now())
+		return err == nil && !left
+	}, "the outbox is empty")
+	if list, err := r.Store.FindEvents(t.Context(), store.Filter{Type: typeErasure, Limit: 10}); err != nil || len(list) != 0 {
+		t.Errorf("%d forged erasures stand in the log, %v", len(list), err)
+	}
+	if list, err := r.Store.FindEvents(t.Context(), store.Filter{Type: typeHold, Limit: 10}); err != nil || len(list) != 1 {
+		t.Errorf("%d holds stand in the log, want one: %v", len(list), err)
+	}
+}
+
+// A row that somebody has put into ClickHouse under the id of a step does not stand for it: the step is said.
+func TestForgedStepDoesNotStandForOne(t *testing.T) {
+	r := newRig(t)
+	r.produce("mia", "")
+	r.produce("noah", "")
+	r.awaitSealed()
+	r.start()
+	if ended := r.awaitEnd(r.submit(erasureOf("noah"))); ended.State != gdpr.StateCompleted {
+		t.Fatal(ended.State, ended.Reason)
+	}
+	s := erasureOf("mia")
+	s.VerifiedBy = ""
+	request := r.submit(s)
+	step := uuid.UUID(stepID(request.ID, typeErasure))
+	if err := r.Server.Exec(t.Context(), "INSERT INTO "+r.Server.Database+".events SELECT * REPLACE ('0.forged/0' AS log, toUUID('"+step.String()+"') AS event_id, replaceOne(entry, 'success', 'failure') AS entry) FROM "+
+		r.Server.Database+".events WHERE type = 'gdpr.erasure'"); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := VerifyRequest(t.Context(), r.Vault, &request, "test"); err != nil || !done {
+		t.Fatal(done, err)
+	}
+	ended := r.awaitEnd(request)
+	var receipt gdpr.Receipt
+	if err := json.Unmarshal([]byte(ended.Result), &receipt); err != nil || !strings.HasPrefix(receipt.Log, r.Ingest.SystemTopic) {
+		t.Errorf("the receipt names %s: %v", receipt.Log, err)
+	}
+}

@@ -256,6 +256,14 @@ func TestExport(t *testing.T) {
 		}
 		r.awaitSealed()
 		r.start()
+		for i, user := range users[:2] {
+			purpose := []string{"ads", "news"}[i]
+			if _, _, _, err := ChangeConsent(t.Context(), r.Vault, ConsentChange{
+				Who: vault.Identity{Tenant: "acme", User: user}, Purpose: purpose, State: gdpr.ConsentGranted, Reference: "form 12",
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
 		for _, user := range users {
 			request := r.wantCompleted(r.submit(exportOf(user)))
 			text, err := r.read(request)
@@ -263,6 +271,16 @@ func TestExport(t *testing.T) {
 				t.Fatal(err)
 			}
 			files, events := checkArchive(t, text)
+			var consents []gdpr.Consent
+			if err := json.Unmarshal(files["consents.json"], &consents); err != nil {
+				t.Error(err)
+			}
+			switch at := slices.Index(users, user); {
+			case at < 2 && (len(consents) != 1 || consents[0].Purpose != []string{"ads", "news"}[at] || consents[0].History[0].Reference != "form 12"):
+				t.Errorf("consents of %q: %+v", user, consents)
+			case at >= 2 && len(consents) != 0:
+				t.Errorf("consents of %q, who said nothing: %+v", user, consents)
+			}
 			want := map[string]sent{}
 			for _, e := range all {
 				if e.user == user || slices.Contains(e.others, user) {

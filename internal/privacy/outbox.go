@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/systemlog"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/events"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
 // Changes that people make are noted in the vault's outbox in the transaction of the change, and said in the log by whichever exporter reads it first: a crash
@@ -39,6 +41,10 @@ func (r remark) saying(id events.UUID, at time.Time) (vault.Saying, error) {
 func (r remark) record(id events.UUID, at time.Time) events.Record {
 	return events.Record{EventID: id, Time: at, Type: r.Type, Action: r.Action, Outcome: r.Outcome, Attributes: r.Attributes}
 }
+
+// notable are the types of records that changes are noted by. What destroys or drops something is never said from here: whoever may write to the vault could
+// have it signed.
+var notable = []string{typeRequest, typeHold, typeConsent, typeRestriction, typeBreach, typeAPIKey, typeRead, typeReveal, typeChange}
 
 // sealedBefore bounds the wait for what was noted before.
 const sealedBefore = time.Minute
@@ -95,13 +101,15 @@ func (w *Worker) sayNoted(ctx context.Context) (int, error) {
 	// Longer than the claim lasts, another process may say it too.
 	bounded, cancel := context.WithTimeoutCause(ctx, w.claimFor/2, systemlog.ErrNotSealed)
 	defer cancel()
-	records := make([]events.Record, len(noted))
-	for i, n := range noted {
+	records := make([]events.Record, 0, len(noted))
+	for _, n := range noted {
 		var r remark
-		if err := json.Unmarshal([]byte(n.Record), &r); err != nil {
-			return 0, fmt.Errorf("the vault's outbox is damaged: %w", err)
+		if err := json.Unmarshal([]byte(n.Record), &r); err != nil || !slices.Contains(notable, r.Type) {
+			// Somebody who may write to the vault has written it. It is left out, so that it does not keep what is behind it.
+			w.deps.Log.Error("the vault's outbox has a record that no process of ours has noted; it is not said", "record", gdpr.SubjectID(n.EventID))
+			continue
 		}
-		records[i] = r.record(events.UUID(n.EventID), n.At)
+		records = append(records, r.record(events.UUID(n.EventID), n.At))
 	}
 	if _, err := w.speaker.SayAll(bounded, records); err != nil {
 		return 0, err

@@ -29,6 +29,8 @@ import (
 type Config struct {
 	// EventsTopic is where records of people may still lie unread.
 	EventsTopic string
+	// RequestsTopic is where requests come from that name people; empty: there is none.
+	RequestsTopic string
 	// SystemTopic is where steps are said.
 	SystemTopic string
 	// Lease is how long caches may use a subject after it was destroyed: a receipt waits that long.

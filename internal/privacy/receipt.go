@@ -23,7 +23,7 @@ const (
 
 // receipt says what became of the person's data, place by place.
 func (w *Worker) receipt(ctx context.Context, request *vault.Request, erased vault.Erased, place systemlog.Place) (*gdpr.Receipt, error) {
-	kept, err := w.kafkaKeeps(ctx)
+	kept, err := w.kafkaKeeps(ctx, w.cfg.EventsTopic)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +52,13 @@ func (w *Worker) receipt(ctx context.Context, request *vault.Request, erased vau
 		exports = gdpr.StoreStatus{Store: "exports", Status: gdpr.StoreErased, Note: "what opened our archives is destroyed, and their files go within seconds; copies that were handed out are not ours"}
 	}
 	r.Stores = append(r.Stores, exports)
+	if w.cfg.RequestsTopic != "" {
+		kept, err := w.kafkaKeeps(ctx, w.cfg.RequestsTopic)
+		if err != nil {
+			return nil, err
+		}
+		r.Stores = append(r.Stores, gdpr.StoreStatus{Store: "kafka, " + w.cfg.RequestsTopic, Status: gdpr.StoreWaiting, Until: until(kept + segmentAge), Note: "requests that came that way name people"})
+	}
 	left, err := w.deps.Vault.Traces(ctx, erased.Subject, erased.KeyID)
 	if err != nil {
 		return nil, err

@@ -73,7 +73,17 @@ func (w *Worker) eraseAgain(ctx context.Context, known map[string]vault.Author) 
 		return err
 	}
 	w.deps.Log.Warn("the vault knows people who were erased: it was restored from a backup; they are erased again", "people", len(back))
+	names, err := w.deps.Vault.Identify(ctx, back)
+	if err != nil {
+		return err
+	}
 	for _, id := range back {
+		// The request itself may be open in the backup as well; it is done.
+		if who, ok := names[id]; ok {
+			if err := w.endRequestsOf(ctx, who, [16]byte{}); err != nil {
+				return err
+			}
+		}
 		suppression, err := w.suppression(ctx, &vault.Request{Options: "{}"})
 		if err != nil {
 			return err

@@ -16,6 +16,7 @@ import (
 func NewPrivacy(c config.Config, systems *Systems, signer *author.Author, log *slog.Logger) *privacy.Worker {
 	cfg := privacy.DefaultConfig()
 	cfg.EventsTopic, cfg.SystemTopic, cfg.RejectedKeepDays = c.Ingest.Topics.Events, c.Ingest.Topics.System, c.Ingest.Rejected.KeepDays
+	cfg.RequestsTopic = c.Exporter.GDPR.Topic
 	cfg.ExportDir, cfg.ExportKeep = string(c.Exporter.ExportDir), c.Exporter.ExportKeep
 	if cfg.BackupsDie = c.Keys.RotateEvery; cfg.BackupsDie > 0 {
 		cfg.BackupsDie += rotationGrace

@@ -3,6 +3,7 @@ package systemlog
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"time"
@@ -11,7 +12,9 @@ import (
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/events"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
 // Tenant stands in records that belong to no tenant of the deployment.
@@ -70,15 +73,9 @@ func (s *Speaker) SayAll(ctx context.Context, records []events.Record) ([]Place,
 		ids[i] = [16]byte(records[i].EventID)
 	}
 	for sent := false; ; sent = true {
-		found, err := s.deps.Store.SystemPlaces(ctx, ids)
+		places, err := s.places(ctx, ids)
 		if err != nil {
 			return nil, err
-		}
-		places := make(map[[16]byte]Place, len(found))
-		for _, f := range found {
-			if _, twice := places[f.EventID]; !twice {
-				places[f.EventID] = Place{f.Log, f.Seq}
-			}
 		}
 		if len(places) == len(records) {
 			inOrder := make([]Place, len(ids))
@@ -96,6 +93,33 @@ func (s *Speaker) SayAll(ctx context.Context, records []events.Record) ([]Place,
 			return nil, err
 		}
 	}
+}
+
+// places returns where records stand that one of our own processes has signed.
+func (s *Speaker) places(ctx context.Context, ids [][16]byte) (map[[16]byte]Place, error) {
+	found, err := s.deps.Store.SystemPlaces(ctx, ids)
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	authors, err := s.deps.Vault.Authors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys := make(map[string]ed25519.PublicKey, len(authors))
+	for _, a := range authors {
+		keys[a.Name] = a.Key
+	}
+	places := make(map[[16]byte]Place, len(found))
+	var entry chain.Entry
+	for _, f := range found {
+		if _, twice := places[f.EventID]; twice {
+			continue
+		}
+		if chain.ParseEntry(f.Entry, &entry) == nil && gdpr.VerifySystem(keys[entry.Author], entry.Event, entry.Signature) {
+			places[f.EventID] = Place{f.Log, f.Seq}
+		}
+	}
+	return places, nil
 }
 
 // SayCovered is Say, and waits until a signed checkpoint covers the record: from then on nobody can say that it was never said.
