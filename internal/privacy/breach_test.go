@@ -182,7 +182,7 @@ func TestBreach(t *testing.T) {
 			}
 		}
 		for _, f := range steps {
-			if strings.Contains(string(f.Entry), "mia") || strings.Contains(string(f.Entry), "noah") {
+			if testkit.Mentions(string(f.Entry), "mia", "noah") {
 				t.Errorf("it names somebody: %s", f.Entry)
 			}
 		}

@@ -214,7 +214,7 @@ func erasureTest(t *testing.T, r *rig) {
 		return err == nil && len(found) == 3
 	}, "three steps of the request in the log: received, in progress, completed")
 	for _, f := range found {
-		if strings.Contains(string(f.Entry), "mia") || strings.Contains(string(f.Entry), "acme") {
+		if testkit.Mentions(string(f.Entry), "mia", "acme") {
 			t.Errorf("it names the person: %s", f.Entry)
 		}
 	}
