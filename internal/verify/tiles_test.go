@@ -69,7 +69,7 @@ func TestTilesAreMended(t *testing.T) {
 	r.mend(t)
 	f(0, "1 tiles were mended", "--mend")
 	f(1, "no signature of a known key", "--mend", "--key", "acme+a38a982d+ATtqJ7zOtqQtYqOo0CpvDXNlMhV3HeJDpjrASKGLWdop")
-	f(2, "is not a public key", "--key", "x")
+	f(2, "is no public key", "--key", "x")
 	if result := r.up.Run(t, "", "log", "tiles", "--log", "agent.events/9"); result.Code != 2 || !strings.Contains(result.Stderr, "no checkpoint") {
 		t.Errorf("an unknown log: %+v", result)
 	}
