@@ -25,6 +25,9 @@ type CacheConfig struct {
 	MaxSubjects int
 	// Lease is how long subjects may be used after the vault was last asked for changes; an erasure waits that long. 0 means 1 s; at least 10 ms.
 	Lease time.Duration
+	// Destroyed, if not nil, is told who was destroyed, before the lease that knew them is renewed. With nil it is told that changes may have been missed, and
+	// whoever has remembered somebody must ask the vault (see Existing). It is called by Run, and must neither block nor call the cache.
+	Destroyed func(ids []gdpr.SubjectID)
 }
 
 // CachedSubject is what sealing needs of a subject.
@@ -39,9 +42,10 @@ type CachedSubject struct {
 // The way to use it, with Run going: Get; remember Late, and by it collect whom the cache does not have; Resolve these; AwaitLease; Get again, until all are
 // there. Resolve at most a quarter of MaxSubjects at once.
 type Cache struct {
-	vault *Vault
-	lease *lease
-	slab  *slab
+	vault     *Vault
+	lease     *lease
+	slab      *slab
+	destroyed func(ids []gdpr.SubjectID)
 
 	// late are the people of whom records may still arrive that are nobody's any more. Read by Get's callers without a lock, replaced under mu.
 	late atomic.Pointer[suppressions]
@@ -91,6 +95,7 @@ func NewCache(v *Vault, cfg CacheConfig) (*Cache, error) {
 		vault:     v,
 		lease:     newLease(cfg.Lease),
 		slab:      newSlab(cfg.MaxSubjects),
+		destroyed: cfg.Destroyed,
 		applied:   nowhere,
 		resolving: make(map[*resolution]struct{}),
 	}
@@ -126,6 +131,10 @@ func (c *Cache) Len() int { return c.slab.len() }
 func (c *Cache) Get(h LookupHash, dst *CachedSubject) bool {
 	return c.lease.valid() && c.slab.get(slabKey(h[:16]), dst)
 }
+
+// Pseudonym returns who a person was when the vault last answered, however long ago that is. It is for watching, which must go on while the vault is away, and
+// never for sealing: by now the person may be erased. It allocates nothing.
+func (c *Cache) Pseudonym(h LookupHash) (gdpr.SubjectID, bool) { return c.slab.id(slabKey(h[:16])) }
 
 // LeaseValid says whether what the cache has said may be used.
 func (c *Cache) LeaseValid() bool { return c.lease.valid() }
@@ -334,6 +343,9 @@ func (c *Cache) follow(since point, list []change, first int) bool {
 	}
 	if gone := destroyedBy(list); len(gone) > 0 {
 		c.slab.drop(gone) // looks at all that it holds
+		if c.destroyed != nil {
+			c.destroyed(slices.Collect(maps.Keys(gone)))
+		}
 	}
 	c.ahead = later
 	if len(list) > 0 {
@@ -365,4 +377,7 @@ func (c *Cache) forget() {
 	}
 	c.slab.clear()
 	c.applied, c.ahead = nowhere, nil
+	if c.destroyed != nil {
+		c.destroyed(nil)
+	}
 }

@@ -134,6 +134,46 @@ func TestDestroyedSubjectLeavesTheCache(t *testing.T) {
 	})
 }
 
+// TestPseudonyms: whoever only watches goes on without the vault, and hears of those who are gone.
+func TestPseudonyms(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		v := newVault(t, cfg)
+		told := make(chan []gdpr.SubjectID, 100)
+		c, err := NewCache(v, CacheConfig{MaxSubjects: 10_000, Destroyed: func(ids []gdpr.SubjectID) { told <- ids }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := running(t, c)
+		ids := people(0, 2)
+		resolve(t, c, ids...)
+		if first := <-told; first != nil {
+			t.Errorf("at the start %v are gone; want to hear that nobody knows", first)
+		}
+		subjects := subjectsOf(t, v, ids...)
+		for i, id := range ids {
+			if got, found := c.Pseudonym(lookup(c, id)); !found || got != subjects[i].ID {
+				t.Errorf("%v, %v, want %v", got, found, subjects[i].ID)
+			}
+		}
+		if err := v.Destroy(t.Context(), subjects[0].ID); err != nil {
+			t.Fatal(err)
+		}
+		if gone := <-told; len(gone) != 1 || gone[0] != subjects[0].ID {
+			t.Errorf("%v are gone", gone)
+		}
+		testkit.Eventually(t, soon, func() bool { _, found := c.Pseudonym(lookup(c, ids[0])); return !found }, "the pseudonym of who is gone is gone")
+		there, err := v.Existing(t.Context(), []gdpr.SubjectID{subjects[0].ID, subjects[1].ID})
+		if err != nil || len(there) != 1 || !there[subjects[1].ID] {
+			t.Errorf("%v, %v", there, err)
+		}
+		c.lease.end()
+		if got, found := c.Pseudonym(lookup(c, ids[1])); !found || got != subjects[1].ID {
+			t.Error("without a lease nobody is known any more")
+		}
+		stop()
+	})
+}
+
 // readFor reads people as Resolve does.
 func readFor(t testing.TB, c *Cache, ids ...Identity) ([]slabKey, []CachedSubject, []point) {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 const deleteSubject = `DELETE FROM subjects WHERE id = ?`
 
 // belongings are the tables of what goes with a subject, each with a column "subject".
-var belongings = []string{"consents", "consent_changes", "restrictions", tableExports}
+var belongings = []string{"consents", "consent_changes", "restrictions", tableExports, tableDetectorStates}
 
 // deleteSubject deletes a subject and what goes with it, and returns how many rows of each table these were; nil if there is no such subject. The subject comes
 // first: who adds to its belongings holds it.

@@ -96,6 +96,22 @@ func (s *slab) get(key slabKey, dst *CachedSubject) bool {
 	return true
 }
 
+// id returns a subject's pseudonym, without its keys.
+func (s *slab) id(key slabKey) (id gdpr.SubjectID, ok bool) {
+	sh := s.shard(key)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	at := sh.find(&key)
+	if at < 0 {
+		return id, false
+	}
+	found := sh.slot(uint32(sh.index[at]) - 1)
+	if atomic.LoadUint32(&found.used) == 0 {
+		atomic.StoreUint32(&found.used, 1)
+	}
+	return found.subject.ID, true
+}
+
 func (s *slab) has(key slabKey) bool {
 	sh := s.shard(key)
 	sh.mu.RLock()

@@ -101,6 +101,11 @@ func (v *Vault) Identify(ctx context.Context, ids []gdpr.SubjectID) (map[gdpr.Su
 	return people, nil
 }
 
+// Existing returns those of some pseudonyms that still belong to somebody.
+func (v *Vault) Existing(ctx context.Context, ids []gdpr.SubjectID) (map[gdpr.SubjectID]bool, error) {
+	return thoseIn(ctx, v, `SELECT id FROM subjects WHERE `, "id", ids)
+}
+
 // wrap encrypts keys and identity for this row.
 func (r *subjectRow) wrap(w *wrapper, keys *gdpr.Keys, identity []byte) {
 	place := r.place()
