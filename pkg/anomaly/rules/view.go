@@ -11,6 +11,10 @@ import (
 // Windows do not overlap: a window of an hour is the hour of the clock in UTC in which its events lie, by their own time. So a replay has the same windows.
 // Values only grow while a window fills, so a view may be judged at any moment: what holds then may be said at once.
 type WindowView interface {
+	// Tenant returns whose entity it is.
+	Tenant() string
+	// Entity returns the id of the agent or producer; "" for a subject, whose pseudonym no condition sees, and for a tenant.
+	Entity() string
 	// Value returns the feature in the window so far.
 	Value(f Feature) float64
 	// Baseline returns the mean and the standard deviation of the feature over the entity's earlier windows of the same length, those without any event
