@@ -35,6 +35,7 @@ type commands struct {
 	VerifyProof verifyProofCommand `cmd:"" help:"Check a proof, without any server."`
 	Query       queryCommand       `cmd:"" help:"Run read-only SQL."`
 	Events      eventsCommand      `cmd:"" help:"Find events of people."`
+	Scan        scanCommand        `cmd:"" help:"Look for injections, secrets and personal data in texts."`
 	Log         struct {
 		List   logListCommand   `cmd:"" help:"List the logs and their heads."`
 		Export logExportCommand `cmd:"" help:"Write logs to a folder that can be checked anywhere."`

@@ -42,3 +42,13 @@ const (
 	FromModel               // what a model has written: its answer, or the arguments of a tool call
 	FromTool                // what a tool returned: data that the agent reads
 )
+
+// ParseThreat returns the threat of a name, if there is one.
+func ParseThreat(name string) (Threat, bool) {
+	for i, n := range threatNames {
+		if n == name {
+			return Threat(i), true
+		}
+	}
+	return None, false
+}

@@ -1,0 +1,238 @@
+package scan
+
+import (
+	_ "embed" // the model
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+)
+
+// modelFile is the built-in model, written by `go run ./internal/scantrain/cmd/scantrain`.
+//
+//go:embed model.bin
+var modelFile []byte
+
+// The shape of the model: weights by hash of words and pairs of words, then by concepts and pairs of concepts.
+const (
+	wordBits    = 17
+	conceptBits = 13
+	wordSlots   = 1 << wordBits
+	modelSlots  = wordSlots + 1<<conceptBits
+)
+
+const (
+	modelMagic = "agentaudit.scan.model/1\n"
+	// modelHeader: magic, then as float32: scale, bias, mid, low, high, three thresholds for medium, those for high and critical.
+	modelFloats = 10
+	modelHeader = len(modelMagic) + 4*modelFloats
+	// pairReach is how many words apart concepts still make a pair.
+	pairReach = 5
+	// damping keeps the few words of a short text from weighing too much: features count 1/sqrt(n+damping).
+	damping = 8
+	// windowWords and windowStep: a long text is judged by its worst part too.
+	windowWords = 40
+	windowStep  = 20
+)
+
+// model is a logistic regression over hashed features. It only moves the score of a text in which a rule has found something, within bounds: alone it can never raise an alarm, so
+// texts of a kind that it never saw are left to the rules.
+type model struct {
+	weights        []byte // int8
+	scale, bias    float32
+	mid, low, high float32
+	thresholds     thresholds
+}
+
+// ModelParameters are all that a model file holds.
+type ModelParameters struct {
+	Weights        []int8 // ModelSlots
+	Scale, Bias    float32
+	Mid, Low, High float32 // the score moves by logit - Mid, clipped to [Low, High]
+	// Medium are the thresholds by Source; HighThreat and CriticalThreat those of the higher threats.
+	Medium                     [3]float32
+	HighThreat, CriticalThreat float32
+}
+
+// ModelSlots is the number of weights in a model.
+const ModelSlots = modelSlots
+
+// MarshalModel returns a model file for Options.Model.
+func MarshalModel(p *ModelParameters) ([]byte, error) {
+	if len(p.Weights) != modelSlots {
+		return nil, fmt.Errorf("%d weights; want %d", len(p.Weights), modelSlots)
+	}
+	out := []byte(modelMagic)
+	for _, f := range []float32{p.Scale, p.Bias, p.Mid, p.Low, p.High, p.Medium[0], p.Medium[1], p.Medium[2], p.HighThreat, p.CriticalThreat} {
+		out = binary.LittleEndian.AppendUint32(out, math.Float32bits(f))
+	}
+	for _, w := range p.Weights {
+		out = append(out, byte(w))
+	}
+	return out, nil
+}
+
+var errModel = errors.New("the model is of another form")
+
+func loadModel(file []byte) (*model, error) {
+	if len(file) != modelHeader+modelSlots || string(file[:len(modelMagic)]) != modelMagic {
+		return nil, errModel
+	}
+	var f [modelFloats]float32
+	for i := range f {
+		f[i] = math.Float32frombits(binary.LittleEndian.Uint32(file[len(modelMagic)+4*i:]))
+		if math.IsNaN(float64(f[i])) || math.IsInf(float64(f[i]), 0) {
+			return nil, errModel
+		}
+	}
+	return &model{weights: file[modelHeader:], scale: f[0], bias: f[1], mid: f[2], low: f[3], high: f[4],
+		thresholds: thresholds{medium: [3]float32{f[5], f[6], f[7]}, high: f[8], critical: f[9]}}, nil
+}
+
+// seen remembers which features a text has had: features count once.
+type seen struct {
+	stamps []uint32
+	stamp  uint32
+}
+
+func (n *seen) begin() {
+	if n.stamps == nil {
+		n.stamps = make([]uint32, modelSlots)
+	}
+	n.stamp++
+	if n.stamp == 0 {
+		clear(n.stamps)
+		n.stamp = 1
+	}
+}
+
+func (n *seen) first(slot uint32) bool {
+	if n.stamps[slot] == n.stamp {
+		return false
+	}
+	n.stamps[slot] = n.stamp
+	return true
+}
+
+// mix spreads a hash over all of its bits.
+func mix(h uint64) uint64 {
+	h ^= h >> 32
+	h *= 0xd6e8feb86659fd93
+	return h ^ h>>32
+}
+
+// features visits the features of the words [from, to) once each: words and pairs of words, concepts, concepts that begin a sentence, pairs of concepts near each other.
+func (s *Scratch) features(from, to int, visit func(slot uint32)) {
+	s.seen.begin()
+	words := s.words[from:to]
+	for i := range words {
+		if slot := uint32(mix(words[i].hash) >> (64 - wordBits)); s.seen.first(slot) {
+			visit(slot)
+		}
+		if i > 0 {
+			if slot := uint32(mix(chain(words[i-1].hash, words[i].hash)) >> (64 - wordBits)); s.seen.first(slot) {
+				visit(slot)
+			}
+		}
+	}
+}
+
+func (s *Scratch) conceptFeatures(from, to int, visit func(slot uint32)) {
+	s.seen.begin()
+	concept := func(key uint64) {
+		slot := wordSlots + uint32(mix(key*0x9e3779b97f4a7c15+1)>>(64-conceptBits))
+		if s.seen.first(slot) {
+			visit(slot)
+		}
+	}
+	lo := 0
+	for lo < len(s.hits) && int(s.hits[lo].last) <= from {
+		lo++
+	}
+	for i := lo; i < len(s.hits); i++ {
+		a := &s.hits[i]
+		if int(a.word) > to {
+			break
+		}
+		a.mask.each(func(x int) {
+			concept(uint64(x))
+			if a.first {
+				concept(uint64(x) | 1<<16)
+			}
+			for j := i + 1; j < len(s.hits) && j < i+2*pairReach && s.hits[j].word <= a.last+pairReach && int(s.hits[j].word) <= to; j++ {
+				s.hits[j].mask.each(func(y int) { concept(uint64(x) | uint64(y)<<8 | 1<<17) })
+			}
+		})
+	}
+}
+
+// logit is the model's view of the words [from, to).
+func (m *model) logit(s *Scratch, from, to int) float32 {
+	n, sum := 0, 0
+	add := func(slot uint32) {
+		n++
+		sum += int(int8(m.weights[slot]))
+	}
+	s.features(from, to, add)
+	g := float32(sum) / float32(math.Sqrt(float64(n+damping)))
+	n, sum = 0, 0
+	s.conceptFeatures(from, to, add)
+	g += float32(sum) / float32(math.Sqrt(float64(n+damping)))
+	return m.bias + m.scale*g
+}
+
+// windows visits the parts of a text that are judged: the whole, then overlapping windows.
+func (s *Scratch) windows(visit func(from, to int)) {
+	visit(0, len(s.words))
+	if len(s.words) <= windowWords+windowStep/2 {
+		return
+	}
+	for from := 0; from < len(s.words)-windowStep/2; from += windowStep {
+		visit(from, min(from+windowWords, len(s.words)))
+	}
+}
+
+// adjust returns by how much the model moves the rules' score.
+func (m *model) adjust(s *Scratch) float32 {
+	best := float32(math.Inf(-1))
+	s.windows(func(from, to int) { best = max(best, m.logit(s, from, to)) })
+	return min(m.high, max(m.low, best-m.mid))
+}
+
+// Evidence is what the rules and the model see in a text: for training and for explaining a score.
+type Evidence struct {
+	Rules     []string  // the rules that matched
+	RuleScore float32   // the sum of their weights and of those of what was hidden
+	Found     bool      // a rule matched: the model is asked
+	Logit     float32   // the model's view of the worst part, if asked
+	Score     float32   // what the thresholds are compared with
+	Windows   []Feature // the features of the whole text, then of each window
+}
+
+// Feature lists the slots of the model that a part of a text touches: of words, then of concepts.
+type Feature struct {
+	Words, Concepts []uint32
+}
+
+// Explain returns the evidence of a text. It allocates: it is no part of what texts go through.
+func (sc *Scanner) Explain(s *Scratch, text []byte) Evidence {
+	sc.read(s, text[:min(len(text), maxTextBytes)])
+	sc.judge(s)
+	e := Evidence{Found: s.found != 0, Score: s.score, RuleScore: s.score}
+	for _, r := range s.rulesHit {
+		e.Rules = append(e.Rules, sc.rules[r].name)
+	}
+	if s.found != 0 {
+		e.RuleScore -= s.adjusted
+		best := float32(math.Inf(-1))
+		s.windows(func(from, to int) { best = max(best, sc.model.logit(s, from, to)) })
+		e.Logit = best
+	}
+	s.windows(func(from, to int) {
+		var f Feature
+		s.features(from, to, func(slot uint32) { f.Words = append(f.Words, slot) })
+		s.conceptFeatures(from, to, func(slot uint32) { f.Concepts = append(f.Concepts, slot) })
+		e.Windows = append(e.Windows, f)
+	})
+	return e
+}

@@ -1,0 +1,267 @@
+package scan
+
+import (
+	"unicode"
+	"unicode/utf8"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// invisible are characters that take no place: zero-width ones, directions, fillers, variation selectors. Texts have single ones for honest reasons (joiners in emoji and in Indic
+// and Persian words, soft hyphens, byte order marks).
+var invisible = &unicode.RangeTable{R16: []unicode.Range16{
+	{Lo: 0x00ad, Hi: 0x00ad, Stride: 1}, {Lo: 0x034f, Hi: 0x034f, Stride: 1}, {Lo: 0x061c, Hi: 0x061c, Stride: 1}, {Lo: 0x115f, Hi: 0x1160, Stride: 1},
+	{Lo: 0x17b4, Hi: 0x17b5, Stride: 1}, {Lo: 0x180b, Hi: 0x180e, Stride: 1}, {Lo: 0x200b, Hi: 0x200f, Stride: 1}, {Lo: 0x202a, Hi: 0x202e, Stride: 1},
+	{Lo: 0x2060, Hi: 0x206f, Stride: 1}, {Lo: 0xfe00, Hi: 0xfe0f, Stride: 1}, {Lo: 0xfeff, Hi: 0xfeff, Stride: 1},
+}, R32: []unicode.Range32{{Lo: 0xe0000, Hi: 0xe0fff, Stride: 1}}}
+
+// Tags (U+E0020 to U+E007E) are invisible copies of ASCII. Their honest use is in flags, which begin with a black flag and end with U+E007F.
+const (
+	tagFirst  = 0xe0020
+	tagLast   = 0xe007e
+	blackFlag = 0x1f3f4
+)
+
+// lookalikes are letters of other scripts that look like Latin ones: what a forger mixes into Latin words. Only words that hold both are mapped.
+var lookalikes = map[rune]byte{
+	'а': 'a', 'е': 'e', 'о': 'o', 'р': 'p', 'с': 'c', 'і': 'i', 'ѕ': 's', 'у': 'y', 'х': 'x', 'к': 'k', 'м': 'm', 'т': 't', 'н': 'h', 'в': 'b', 'ԁ': 'd', 'ԛ': 'q',
+	'ԝ': 'w', 'ј': 'j', 'ɡ': 'g', 'α': 'a', 'ο': 'o', 'ε': 'e', 'ν': 'v', 'ρ': 'p', 'τ': 't', 'υ': 'u', 'ι': 'i', 'κ': 'k', 'ϲ': 'c', 'ɑ': 'a', 'ı': 'i', 'һ': 'h', 'ⅼ': 'l',
+	'А': 'a', 'В': 'b', 'Е': 'e', 'К': 'k', 'М': 'm', 'Н': 'h', 'О': 'o', 'Р': 'p', 'С': 'c', 'Т': 't', 'Х': 'x', 'І': 'i', 'Ѕ': 's', 'Ј': 'j',
+	'Α': 'a', 'Β': 'b', 'Ε': 'e', 'Ζ': 'z', 'Η': 'h', 'Ι': 'i', 'Κ': 'k', 'Μ': 'm', 'Ν': 'n', 'Ο': 'o', 'Ρ': 'p', 'Τ': 't', 'Υ': 'y', 'Χ': 'x',
+}
+
+// punctuation is what tokens end at, in ASCII.
+func punctuation(r rune) byte {
+	switch r {
+	case '’', '‘', 'ʼ', '′':
+		return '\''
+	case '“', '”', '„', '«', '»':
+		return '"'
+	case '。', '．', '…':
+		return '.'
+	case '、', '，':
+		return ','
+	case '–', '—', '‐', '‑', '−':
+		return '-'
+	case '؟', '？', '⸮':
+		return '?'
+	case '！':
+		return '!'
+	case '：':
+		return ':'
+	case '\u2028', '\u2029', '\u0085':
+		return '\n'
+	}
+	return ' '
+}
+
+// The marks of what was hidden in a text.
+const (
+	hadTags = 1 << iota
+	hadInvisible
+	hadMixed
+	hadDecoded
+	hadSpaced
+)
+
+// manyInvisible is how many invisible characters between Latin letters are no accident any more.
+const manyInvisible = 2
+
+func ascii(text []byte) bool {
+	for len(text) >= 8 {
+		if uint64(text[0]|text[1]|text[2]|text[3]|text[4]|text[5]|text[6]|text[7])&0x80 != 0 {
+			return false
+		}
+		text = text[8:]
+	}
+	for _, b := range text {
+		if b >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+// normalise writes text to s.text in the form in which rules look at it, with s.offsets leading from each byte back to the original: compatible forms unified (NFKC), letters
+// other than ASCII in lower case, accents and invisible characters gone, typographic punctuation in ASCII, look-alikes of Latin letters inside Latin words in Latin. Invalid bytes
+// are blanks. Tags become a text of their own, for decode.
+func (s *Scratch) normalise(text []byte) {
+	s.buffer, s.offsets, s.tags = s.buffer[:0], s.offsets[:0], s.tags[:0]
+	wordStart, latin, foreign := -1, false, false
+	closeWord := func() {
+		if latin && foreign && wordStart >= 0 {
+			s.latinise(wordStart)
+		}
+		wordStart, latin, foreign = -1, false, false
+	}
+	invisibles, inFlag := 0, false
+	for i := 0; i < len(text); {
+		b := text[i]
+		if b < 0x80 {
+			if b|0x20 >= 'a' && b|0x20 <= 'z' {
+				if wordStart < 0 {
+					wordStart = len(s.buffer)
+				}
+				latin = true
+			} else if wordStart >= 0 {
+				closeWord()
+			}
+			s.put(b, i)
+			i++
+			inFlag = false
+			continue
+		}
+		r, n := utf8.DecodeRune(text[i:])
+		switch {
+		case r == utf8.RuneError:
+			closeWord()
+			s.put(' ', i)
+		case r >= tagFirst && r <= tagLast:
+			if !inFlag {
+				s.tags = append(s.tags, byte(r-0xe0000))
+				if len(s.tags) == 1 {
+					s.tagStart = i
+				}
+				s.tagEnd = i + n
+			}
+		case unicode.Is(invisible, r):
+			if wordStart >= 0 && latin && r != 0xad && i+n < len(text) && text[i+n] < 0x80 {
+				invisibles++
+				if invisibles == 1 {
+					s.hiddenStart = i
+				}
+				s.hiddenEnd = i + n
+			}
+		case r == blackFlag:
+			closeWord()
+			inFlag = true
+			s.put(' ', i)
+			i += n
+			continue
+		case unicode.Is(unicode.Mn, r) && r < 0x370:
+		case unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Mc, r):
+			if wordStart < 0 {
+				wordStart = len(s.buffer)
+			}
+			if lookalikes[r] != 0 {
+				foreign = true
+			}
+			s.putRune(text[i:i+n], r, i)
+		default:
+			closeWord()
+			s.put(punctuation(r), i)
+		}
+		if r < tagFirst || r > 0xe007f {
+			inFlag = false
+		}
+		i += n
+	}
+	closeWord()
+	if len(s.tags) > 0 {
+		s.marks |= hadTags
+	}
+	if invisibles >= manyInvisible {
+		s.marks |= hadInvisible
+	}
+	s.text = s.buffer
+}
+
+func (s *Scratch) put(b byte, at int) {
+	s.buffer = append(s.buffer, b)
+	s.offsets = append(s.offsets, uint32(at))
+}
+
+// putRune writes a letter: decomposed if that leaves an ASCII letter with accents, else composed and in lower case.
+func (s *Scratch) putRune(raw []byte, r rune, at int) {
+	var tmp [64]byte
+	form := raw
+	if r < 0x250 || r >= 0x1e00 && !(r >= 0x3040 && r < 0xf900) {
+		form = norm.NFKD.Append(tmp[:0], raw...)
+	}
+	for len(form) > 0 {
+		p, n := utf8.DecodeRune(form)
+		form = form[n:]
+		switch {
+		case p < 0x80:
+			s.put(byte(p), at)
+		case unicode.Is(unicode.Mn, p) && p < 0x370:
+		default:
+			p = stripAccent(unicode.ToLower(p))
+			var enc [4]byte
+			for _, b := range enc[:utf8.EncodeRune(enc[:], p)] {
+				s.put(b, at)
+			}
+		}
+	}
+}
+
+// stripAccent takes the accent off Greek and Cyrillic letters, which are composed in almost every text.
+func stripAccent(r rune) rune {
+	switch r {
+	case 'ά':
+		return 'α'
+	case 'έ':
+		return 'ε'
+	case 'ή':
+		return 'η'
+	case 'ί', 'ϊ', 'ΐ':
+		return 'ι'
+	case 'ό':
+		return 'ο'
+	case 'ύ', 'ϋ', 'ΰ':
+		return 'υ'
+	case 'ώ':
+		return 'ω'
+	case 'ё':
+		return 'е'
+	}
+	return r
+}
+
+// latinise maps look-alikes in the word from start on. The word only becomes shorter.
+func (s *Scratch) latinise(start int) {
+	w := start
+	for i := start; i < len(s.buffer); {
+		r, n := utf8.DecodeRune(s.buffer[i:])
+		if l := lookalikes[r]; l != 0 && n > 1 {
+			s.buffer[w], s.offsets[w] = l, s.offsets[i]
+			w++
+			s.marks |= hadMixed
+		} else {
+			copy(s.buffer[w:], s.buffer[i:i+n])
+			copy(s.offsets[w:], s.offsets[i:i+n])
+			w += n
+		}
+		i += n
+	}
+	s.buffer, s.offsets = s.buffer[:w], s.offsets[:w]
+}
+
+// region is a part of the normalised text that was decoded from a part of the original.
+type region struct {
+	start, end int // in the normalised text
+	from, to   int // in the original
+}
+
+// original returns the bytes of the original that the bytes of the normalised text came from.
+func (s *Scratch) original(start, end uint32) (from, to int) {
+	for i := range s.regions {
+		if r := &s.regions[i]; int(start) >= r.start {
+			if int(start) < r.end {
+				return r.from, r.to
+			}
+		}
+	}
+	if len(s.offsets) == 0 {
+		return int(start), int(end)
+	}
+	from, to = int(s.offsets[start]), s.length
+	last := s.offsets[end-1]
+	for k := end; int(k) < len(s.offsets); k++ {
+		if s.offsets[k] != last {
+			to = int(s.offsets[k])
+			break
+		}
+	}
+	return from, to
+}
