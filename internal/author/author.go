@@ -18,6 +18,9 @@ import (
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
+// Tenant stands in records that belong to no tenant of the deployment.
+const Tenant = "agentaudit"
+
 // Author signs system records. It is safe for concurrent use.
 type Author struct {
 	name string

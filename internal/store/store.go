@@ -17,6 +17,7 @@ type Store struct {
 	cfg        Config
 	events     string // the tables' names as they stand in SQL
 	tiles      string
+	alerts     string
 	transport  *http.Transport
 	servers    []*server
 	nextServer atomic.Uint32 // where openSession begins
@@ -31,7 +32,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: cfg, events: cfg.Database + ".events", tiles: cfg.Database + ".tiles", transport: transport}
+	s := &Store{cfg: cfg, events: cfg.Database + ".events", tiles: cfg.Database + ".tiles", alerts: cfg.Database + ".alerts", transport: transport}
 	client := &http.Client{Transport: transport, CheckRedirect: noRedirect}
 	for _, address := range cfg.Addresses {
 		base, err := url.Parse(address)

@@ -18,7 +18,7 @@ import (
 )
 
 // Tenant stands in records that belong to no tenant of the deployment.
-const Tenant = "agentaudit"
+const Tenant = author.Tenant
 
 const (
 	// sealedWithin bounds the wait for ingest and exporter, which take about a second.

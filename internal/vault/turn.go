@@ -30,7 +30,8 @@ const (
 // it after a whole length without one, and the holder regards it as lost after two thirds of a length. All of that is measured on each process's own monotonic
 // clock, so no clock that is set, and no difference between two machines', can give a turn to two.
 //
-// What remains: a process that is stopped between asking Held and the work behind it wakes up late. Work whose doubling does harm must be fenced by Term.
+// What remains: a process that is stopped between asking Held and the work behind it wakes up late. Work whose doubling does harm must be fenced, as
+// SaveDetector is.
 type Turn struct {
 	vault  *Vault
 	name   string
@@ -97,8 +98,10 @@ func (t *Turn) Await(ctx context.Context, waiting func(error)) error {
 	}
 }
 
-// Hold keeps the turn until ctx ends, and then gives it back and returns nil. It returns ErrTurnLost when it is lost, after which Await may be called again.
-func (t *Turn) Hold(ctx context.Context) error {
+// Hold keeps the turn until ctx ends, and then gives it back and returns nil. It returns ErrTurnLost once the vault says that the turn is another process's; Await
+// may be called again then. While the vault is away Hold goes on, and Held says no: whoever cannot reach it either takes no turn, and whether anybody can,
+// this process cannot tell. away, if not nil, is called with every failure.
+func (t *Turn) Hold(ctx context.Context, away func(error)) error {
 	defer t.until.Store(0)
 	for {
 		if err := pauseFor(ctx, t.length/6); err != nil {
@@ -111,11 +114,10 @@ func (t *Turn) Hold(ctx context.Context) error {
 		switch {
 		case err == nil && kept:
 			t.extend(asked)
-		case err == nil, !t.Held():
-			if ctx.Err() != nil {
-				continue
-			}
-			return errors.Join(ErrTurnLost, err)
+		case err == nil:
+			return ErrTurnLost
+		case ctx.Err() == nil && away != nil:
+			away(err)
 		}
 	}
 }
