@@ -14,7 +14,9 @@ const (
 	Logins                      // type auth.login
 	FailedLogins                // of these, outcome failure, denied or blocked
 	RateLimits                  // type rate_limit.exceeded
-	Writes                      // events that changed data, as the engine tells them
+	Writes                      // events that changed something, by their type and the words of their action and tool
+	Sends                       // events that sent something out, told likewise
+	Grants                      // type permission.change, outcome success
 	Rows                        // sum of rows
 	InputTokens                 // sum of usage.input_tokens
 	OutputTokens                // sum of usage.output_tokens
@@ -39,7 +41,7 @@ const (
 
 var featureNames = [NumFeatures]string{
 	Events: "events", Calls: "calls", Errors: "errors", Denials: "denials", Logins: "logins", FailedLogins: "failed_logins", RateLimits: "rate_limits",
-	Writes: "writes", Rows: "rows", InputTokens: "input_tokens", OutputTokens: "output_tokens", Tokens: "tokens", CostUSD: "cost_usd",
+	Writes: "writes", Sends: "sends", Grants: "grants", Rows: "rows", InputTokens: "input_tokens", OutputTokens: "output_tokens", Tokens: "tokens", CostUSD: "cost_usd",
 	Tools: "tools", Networks: "networks", Agents: "agents", Subjects: "subjects",
 	NewTools: "new_tools", NewNetworks: "new_networks", NewAgents: "new_agents",
 	KnownTools: "known_tools", KnownNetworks: "known_networks", KnownAgents: "known_agents",

@@ -25,5 +25,5 @@ type WindowView interface {
 // Span is a kind of window that at least one rule asks for. An engine need not keep others.
 type Span struct {
 	Of   anomaly.EntityKind
-	Over time.Duration
+	Over time.Duration // a minute, an hour or a day
 }
