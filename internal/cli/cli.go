@@ -46,6 +46,7 @@ type commands struct {
 	Gdpr  gdprCommands `cmd:"" help:"People's requests: export, erase, status, list, verify, cancel, hold, restrict, unrestrict, consent, breach."`
 	Vault struct {
 		List   vaultListCommand   `cmd:"" help:"Print the generations of the key-encryption key."`
+		Check  vaultCheckCommand  `cmd:"" help:"Name the rows that were written by somebody without the keyring."`
 		Rotate vaultRotateCommand `cmd:"" help:"Replace the key-encryption key, so that old backups of the vault die."`
 	} `cmd:"" help:"The vault's key-encryption key: list, rotate."`
 	Apikey apikeyCommands `cmd:"" help:"Keys of those who ask over HTTP: add, list, revoke."`

@@ -29,7 +29,7 @@ func (w *world) vault(ctx context.Context) (*vault.Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, err := process.OpenVault(ctx, cfg)
+	v, err := process.OpenVault(ctx, cfg, w.sayForged)
 	return v, w.running(err)
 }
 

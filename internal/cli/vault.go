@@ -4,7 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"strings"
 	"time"
+
+	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
 type vaultRotateCommand struct {
@@ -56,6 +61,62 @@ func (c *vaultRotateCommand) Run(ctx context.Context, w *world) error {
 	}
 	_, err = fmt.Fprintf(w.stdout, "generation %d is in use, %d people were rewrapped, the generations %v are destroyed; back up the keyring and destroy its old copies\n",
 		done.Added, done.Rewrapped, done.Retired)
+	return err
+}
+
+// sayForged names a row of the vault that is not ours.
+func (w *world) sayForged(e *vault.ForgedError) {
+	_, _ = fmt.Fprintf(w.stderr, "warning: %s; it is not acted on, see 'agentaudit vault check'\n", e)
+}
+
+type vaultCheckCommand struct {
+	JSON bool `help:"Print a JSON array."`
+}
+
+// Help is printed by `vault check --help`.
+func (vaultCheckCommand) Help() string {
+	return `Looks at every row that orders something (requests, legal holds, API keys, authors, exports, restrictions, consents, destructions, the
+outbox) and names those that were written by somebody without the keyring. Exit code 1: there are some. None of them is acted on, but some keep
+others waiting: nobody is erased beside a forged legal hold. Find out who could write to the database, then delete the row with its own tools.`
+}
+
+// forgedLine is one row in `vault check --json`.
+type forgedLine struct {
+	Table string `json:"table"`
+	Row   string `json:"row"`
+}
+
+func (c *vaultCheckCommand) Run(ctx context.Context, w *world) error {
+	cfg, err := w.config()
+	if err != nil {
+		return err
+	}
+	v, err := process.OpenVault(ctx, cfg, nil)
+	if err != nil {
+		return w.running(err)
+	}
+	defer v.Close()
+	forged, err := v.Forged(ctx)
+	if err != nil {
+		return err
+	}
+	lines := []forgedLine{}
+	var text strings.Builder
+	for _, e := range forged {
+		lines = append(lines, forgedLine{e.Table, e.Row})
+		fmt.Fprintf(&text, "%s %s: forged\n", e.Table, e.Row)
+	}
+	if c.JSON {
+		err = json.NewEncoder(w.stdout).Encode(lines)
+	} else {
+		if len(forged) == 0 {
+			text.WriteString("every row was written by our processes\n")
+		}
+		_, err = io.WriteString(w.stdout, text.String())
+	}
+	if err == nil && len(forged) > 0 {
+		return errNo
+	}
 	return err
 }
 

@@ -208,6 +208,8 @@ func plain(err error) string {
 	switch {
 	case errors.Is(err, vault.ErrUnavailable):
 		return "the vault does not answer"
+	case errors.Is(err, vault.ErrForged):
+		return "a row of the vault was written by somebody else: run agentaudit vault check"
 	case errors.Is(err, vault.ErrOutdated):
 		return "it took too long, or a legal hold was ordered meanwhile"
 	case errors.Is(err, systemlog.ErrNotSealed):

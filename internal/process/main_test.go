@@ -112,7 +112,7 @@ func TestMissingSecretsAreMistakes(t *testing.T) {
 		})
 	}
 	missing := filepath.Join(dir, "missing")
-	openVault := func(ctx context.Context, base Base) error { _, err := OpenVault(ctx, base.Config); return err }
+	openVault := func(ctx context.Context, base Base) error { _, err := OpenVault(ctx, base.Config, nil); return err }
 	openStore := func(ctx context.Context, base Base) error { _, err := OpenStore(ctx, base.Config); return err }
 	openKafka := func(_ context.Context, base Base) error { _, err := OpenKafka(base.Config, kafkaio.Deps{}); return err }
 	openAuthor := func(_ context.Context, base Base) error { _, err := ExporterAuthor(base.Config); return err }

@@ -29,7 +29,11 @@ func Open(ctx context.Context, c config.Config, deps kafkaio.Deps) (_ *Systems, 
 			_ = s.Close() // the reason for failing is the one to report
 		}
 	}()
-	if s.Vault, err = OpenVault(ctx, c); err != nil {
+	forged, err := newForgedRows(deps)
+	if err != nil {
+		return nil, err
+	}
+	if s.Vault, err = OpenVault(ctx, c, forged); err != nil {
 		return nil, err
 	}
 	if s.Store, err = OpenStore(ctx, c); err != nil {
@@ -84,8 +88,8 @@ func storeConfig(c config.Config) (store.Config, error) {
 	}, nil
 }
 
-// OpenVault opens the vault as c says.
-func OpenVault(ctx context.Context, c config.Config) (*vault.Vault, error) {
+// OpenVault opens the vault as c says. forged is told of rows that are not ours, see vault.Config; nil: nobody is.
+func OpenVault(ctx context.Context, c config.Config, forged func(*vault.ForgedError)) (*vault.Vault, error) {
 	keyring, err := vault.OpenKeyring(ctx, KeyConfig(c))
 	if err != nil {
 		return nil, fmt.Errorf("keys.source: %w", err)
@@ -96,7 +100,7 @@ func OpenVault(ctx context.Context, c config.Config) (*vault.Vault, error) {
 			return nil, err
 		}
 	}
-	return vault.Open(ctx, vault.Config{Driver: c.Vault.Driver, DSN: dsn, Deployment: c.Deployment}, keyring)
+	return vault.Open(ctx, vault.Config{Driver: c.Vault.Driver, DSN: dsn, Deployment: c.Deployment, Forged: forged}, keyring)
 }
 
 // KeyConfig says where the keyring is.

@@ -34,7 +34,7 @@ func (f Folder) makeAdminKey(ctx context.Context, c config.Config) (err error) {
 	if err != nil {
 		return err
 	}
-	v, err := process.OpenVault(ctx, c)
+	v, err := process.OpenVault(ctx, c, nil)
 	if err != nil {
 		return err
 	}

@@ -26,17 +26,29 @@ func (k *APIKey) Active(now time.Time) bool {
 	return k.Revoked.IsZero() && (k.Expires.IsZero() || now.Before(k.Expires))
 }
 
-// ErrNotActive: the key is unknown, was revoked, or has expired.
+// ErrNotActive: the key is unknown, was revoked, has expired, or is forged, which Config.Forged was told.
 var ErrNotActive = errors.New("the API key is unknown, revoked or expired")
 
 const (
-	callerColumns = `SELECT id, hash, role, tenant, name, added_micros, expires_micros, revoked_micros, used_micros FROM api_keys`
-	insertCaller  = `INSERT INTO api_keys (id, hash, role, tenant, name, added_micros, expires_micros) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
-	revokeCaller  = `UPDATE api_keys SET revoked_micros = ? WHERE id = ? AND revoked_micros = 0`
+	callerColumns = `SELECT id, hash, role, tenant, name, added_micros, expires_micros, revoked_micros, used_micros, mac FROM api_keys`
+	insertCaller  = `INSERT INTO api_keys (id, hash, role, tenant, name, added_micros, expires_micros, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`
+	revokeCaller  = `UPDATE api_keys SET revoked_micros = ?, mac = ? WHERE id = ?`
 	touchCaller   = `UPDATE api_keys SET used_micros = ? WHERE id = ? AND used_micros < ?`
 )
 
-func scanAPIKey(rows *sql.Rows, k *APIKey) error {
+// describe leaves out when the key was last used: that decides nothing, and is noted while others read the row.
+func (k *APIKey) describe(t *rowText) {
+	t.begin("api_keys", k.ID)
+	t.bytes(k.Hash[:])
+	t.string(k.Role)
+	t.string(k.Tenant)
+	t.string(k.Name)
+	t.time(k.Added)
+	t.time(k.Expires)
+	t.time(k.Revoked)
+}
+
+func scanAPIKey(rows scanner, k *APIKey) error {
 	err := rows.Scan(fixed(k.ID[:]), fixed(k.Hash[:]), &k.Role, &k.Tenant, &k.Name, microTime{&k.Added}, microTime{&k.Expires}, microTime{&k.Revoked}, microTime{&k.Used})
 	if err != nil {
 		return err
@@ -56,7 +68,8 @@ func (v *Vault) AddAPIKey(ctx context.Context, k APIKey, said ...Saying) (bool, 
 	}
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	added, err := v.changeAndNote(ctx, said, insertCaller, k.ID[:], k.Hash[:], k.Role, k.Tenant, k.Name, k.Added.UnixMicro(), microsOrZero(k.Expires))
+	k.Revoked = time.Time{}
+	added, err := v.changeAndNote(ctx, said, insertCaller, k.ID[:], k.Hash[:], k.Role, k.Tenant, k.Name, k.Added.UnixMicro(), microsOrZero(k.Expires), v.mac(&k))
 	if err != nil {
 		return false, v.failed("store an API key", err)
 	}
@@ -67,18 +80,32 @@ func (v *Vault) AddAPIKey(ctx context.Context, k APIKey, said ...Saying) (bool, 
 func (v *Vault) RevokeAPIKey(ctx context.Context, id [16]byte, at time.Time, said ...Saying) (bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	revoked, err := v.changeAndNote(ctx, said, revokeCaller, at.UnixMicro(), id[:])
+	revoked := false
+	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		revoked = false
+		list, err := genuine(ctx, v, tx, scanAPIKey, callerColumns+` WHERE id = ?`+v.db.forUpdate(), id[:])
+		if err != nil || len(list) == 0 || !list[0].Revoked.IsZero() {
+			return err
+		}
+		key := &list[0]
+		key.Revoked = at
+		if _, err := tx.ExecContext(ctx, v.db.query(revokeCaller), at.UnixMicro(), v.mac(key), id[:]); err != nil {
+			return err
+		}
+		revoked = true
+		return v.note(ctx, tx, said)
+	})
 	if err != nil {
 		return false, v.failed("revoke an API key", err)
 	}
 	return revoked, nil
 }
 
-// APIKeys returns all keys, also revoked and expired ones, by the time at which they were added.
+// APIKeys returns all keys, also revoked and expired ones, by the time at which they were added. Forged ones are not among them, and count nowhere.
 func (v *Vault) APIKeys(ctx context.Context) ([]APIKey, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanAPIKey, callerColumns+` ORDER BY added_micros, id`)
+	list, err := onlyGenuine(ctx, v, v.db.read, scanAPIKey, callerColumns+` ORDER BY added_micros, id`)
 	if err != nil {
 		return nil, v.failed("read the API keys", err)
 	}
@@ -89,7 +116,7 @@ func (v *Vault) APIKeys(ctx context.Context) ([]APIKey, error) {
 func (v *Vault) APIKey(ctx context.Context, hash [32]byte, now time.Time) (APIKey, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanAPIKey, v.db.query(callerColumns+` WHERE hash = ?`), hash[:])
+	list, err := onlyGenuine(ctx, v, v.db.read, scanAPIKey, callerColumns+` WHERE hash = ?`, hash[:])
 	// What a replaced database file says does not count: the key may be revoked in the one that took its place.
 	if err := v.db.settled(err); err != nil {
 		return APIKey{}, v.failed("look up an API key", err)
@@ -107,7 +134,7 @@ func (v *Vault) UseAPIKey(ctx context.Context, id [16]byte, now time.Time, said 
 	defer cancel()
 	hour := now.Truncate(time.Hour).UnixMicro()
 	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
-		list, err := collect(ctx, tx, scanAPIKey, v.db.query(callerColumns+` WHERE id = ?`+v.db.forShare()), id[:])
+		list, err := onlyGenuine(ctx, v, tx, scanAPIKey, callerColumns+` WHERE id = ?`+v.db.forShare(), id[:])
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/ed25519"
-	"database/sql"
 	"errors"
 	"fmt"
 )
@@ -16,11 +15,17 @@ type Author struct {
 }
 
 const (
-	authorColumns = `SELECT name, public_key FROM authors`
-	insertAuthor  = `INSERT INTO authors (name, public_key) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`
+	authorColumns = `SELECT name, public_key, mac FROM authors`
+	insertAuthor  = `INSERT INTO authors (name, public_key, mac) VALUES (?, ?, ?) ON CONFLICT (name) DO NOTHING`
 )
 
-func scanAuthor(rows *sql.Rows, a *Author) error {
+func (a *Author) describe(t *rowText) {
+	t.beginNamed("authors", shownName(a.Name))
+	t.string(a.Name)
+	t.bytes(a.Key)
+}
+
+func scanAuthor(rows scanner, a *Author) error {
 	a.Key = make(ed25519.PublicKey, ed25519.PublicKeySize)
 	return rows.Scan(&a.Name, fixed(a.Key))
 }
@@ -33,7 +38,7 @@ func (v *Vault) AddAuthor(ctx context.Context, a Author) error {
 	}
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	if _, err := v.db.exec(ctx, insertAuthor, a.Name, []byte(a.Key)); err != nil {
+	if _, err := v.db.exec(ctx, insertAuthor, a.Name, []byte(a.Key), v.mac(&a)); err != nil {
 		return v.failed("add author "+a.Name, err)
 	}
 	stored, ok, err := v.Author(ctx, a.Name)
@@ -55,7 +60,8 @@ func (v *Vault) Author(ctx context.Context, name string) (Author, bool, error) {
 	return list[0], true, nil
 }
 
-// Authors returns all authors, by name.
+// Authors returns all authors, by name. One forged row is ErrForged: if an author's key was changed, what he has signed would not be believed, and whom that has erased
+// would come back in a restored vault.
 func (v *Vault) Authors(ctx context.Context) ([]Author, error) {
 	return v.authors(ctx, authorColumns+` ORDER BY name`)
 }
@@ -63,7 +69,7 @@ func (v *Vault) Authors(ctx context.Context) ([]Author, error) {
 func (v *Vault) authors(ctx context.Context, query string, args ...any) ([]Author, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanAuthor, v.db.query(query), args...)
+	list, err := genuine(ctx, v, v.db.read, scanAuthor, query, args...)
 	if err != nil {
 		return nil, v.failed("read authors", err)
 	}

@@ -44,18 +44,16 @@ var (
 const maxConsentChanges = 10_000
 
 const (
-	selectConsentChange = `SELECT subject, purpose, state FROM consent_changes WHERE id = ?`
-	selectConsent       = `SELECT state, since_micros, changes FROM consents WHERE subject = ? AND purpose = ?`
-	countConsents       = `SELECT count(*) FROM consent_changes WHERE subject = ?`
-	// checkConsent needs no key: people are found by their look-up hash.
-	checkConsent = `SELECT c.state, c.since_micros, c.changes FROM subjects s JOIN consents c ON c.subject = s.id WHERE s.lookup = ? AND c.purpose = ?`
-	// upsertConsent also is the lock that puts changes of one consent in order.
-	upsertConsent = `INSERT INTO consents (subject, purpose, state, since_micros, changes) VALUES (?, ?, ?, ?, 1)
-		ON CONFLICT (subject, purpose) DO UPDATE SET changes = consents.changes + 1, state = excluded.state,
-			since_micros = CASE WHEN consents.state = excluded.state THEN consents.since_micros ELSE excluded.since_micros END
-		RETURNING changes`
-	insertConsentChange = `INSERT INTO consent_changes (id, subject, purpose, number, state, at_micros, reference) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
-	consentHistory      = `SELECT id, purpose, state, at_micros, reference FROM consent_changes WHERE subject = ? ORDER BY purpose, number`
+	consentColumns       = `SELECT subject, purpose, state, since_micros, changes, mac FROM consents`
+	consentChangeColumns = `SELECT id, subject, purpose, number, state, at_micros, reference, mac FROM consent_changes`
+	countConsents        = `SELECT count(*) FROM consent_changes WHERE subject = ?`
+	// checkConsent needs no key but that of the MAC: people are found by their look-up hash.
+	checkConsent  = `SELECT c.subject, c.purpose, c.state, c.since_micros, c.changes, c.mac FROM subjects s JOIN consents c ON c.subject = s.id WHERE s.lookup = ? AND c.purpose = ?`
+	insertConsent = `INSERT INTO consents (subject, purpose, state, since_micros, changes, mac) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (subject, purpose) DO NOTHING`
+	updateConsent = `UPDATE consents SET state = ?, since_micros = ?, changes = ?, mac = ? WHERE subject = ? AND purpose = ?`
+
+	insertConsentChange = `INSERT INTO consent_changes (id, subject, purpose, number, state, at_micros, reference, mac) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	consentHistory      = consentChangeColumns + ` WHERE subject = ? ORDER BY purpose, number`
 )
 
 // consentAttempts bounds how often a change is tried again that met an erasure, or itself.
@@ -125,7 +123,7 @@ func (v *Vault) changeConsent(ctx context.Context, s *Subject, c *ConsentChange,
 			return err
 		}
 		found = true
-		before, err := collect(ctx, tx, scanConsentKey, v.db.query(selectConsentChange), c.ID[:])
+		before, err := v.consentChange(ctx, tx, c.ID)
 		if err != nil {
 			return err
 		}
@@ -137,17 +135,17 @@ func (v *Vault) changeConsent(ctx context.Context, s *Subject, c *ConsentChange,
 			if err := v.appendConsent(ctx, tx, s, c, said); err != nil {
 				return err
 			}
-		} else if before[0] != (consentKey{s.ID, c.Purpose, c.State}) {
+		} else if b := &before[0]; b.subject != s.ID || b.purpose != c.Purpose || b.state != c.State {
 			return ErrOtherConsent
 		}
-		states, err := collect(ctx, tx, scanConsent, v.db.query(selectConsent), s.ID[:], c.Purpose)
-		if err == nil && len(states) != 1 {
+		now, err := v.consentNow(ctx, tx, s.ID, c.Purpose)
+		if err == nil && now == nil {
 			err = fmt.Errorf("%w: a consent has a history and no state", ErrDamaged)
 		}
 		if err != nil {
 			return err
 		}
-		state = states[0]
+		state = now.ConsentState
 		return nil
 	})
 	return state, found, added, err
@@ -164,7 +162,7 @@ func (v *Vault) RestoreConsent(ctx context.Context, subject gdpr.SubjectID, c Co
 		if err != nil || len(there) == 0 {
 			return err
 		}
-		before, err := collect(ctx, tx, scanConsentKey, v.db.query(selectConsentChange), c.ID[:])
+		before, err := v.consentChange(ctx, tx, c.ID)
 		if err != nil || len(before) > 0 {
 			return err
 		}
@@ -183,8 +181,7 @@ func (v *Vault) KnownConsents(ctx context.Context, changes [][16]byte) (map[[16]
 
 // appendConsent adds a change as the last one, and what is to be said about it. The caller holds the person.
 func (v *Vault) appendConsent(ctx context.Context, tx *sql.Tx, s *Subject, c *ConsentChange, said ...Saying) error {
-	var number int64
-	err := tx.QueryRowContext(ctx, v.db.query(upsertConsent), s.ID[:], c.Purpose, c.State, c.At.UnixMicro()).Scan(&number)
+	number, err := v.nextConsent(ctx, tx, s.ID, c)
 	if err != nil {
 		return err
 	}
@@ -193,7 +190,8 @@ func (v *Vault) appendConsent(ctx context.Context, tx *sql.Tx, s *Subject, c *Co
 		place := consentPlace(s.ID, c.ID)
 		reference = consentWrapper(s).wrap(purposeConsent, place[:], []byte(c.Reference))
 	}
-	result, err := tx.ExecContext(ctx, v.db.query(insertConsentChange), c.ID[:], s.ID[:], c.Purpose, number, c.State, c.At.UnixMicro(), reference)
+	row := consentRow{id: c.ID, subject: s.ID, purpose: c.Purpose, number: number, state: c.State, at: c.At, reference: reference}
+	result, err := tx.ExecContext(ctx, v.db.query(insertConsentChange), c.ID[:], s.ID[:], c.Purpose, number, c.State, c.At.UnixMicro(), reference, v.mac(&row))
 	if err != nil {
 		return err
 	}
@@ -207,17 +205,63 @@ func (v *Vault) appendConsent(ctx context.Context, tx *sql.Tx, s *Subject, c *Co
 	return v.note(ctx, tx, said)
 }
 
+// nextConsent makes a change the state that holds, and returns its number. It puts the changes of one consent in order: the first one inserts the row, and each later
+// one holds it until the end of its transaction.
+func (v *Vault) nextConsent(ctx context.Context, tx *sql.Tx, subject gdpr.SubjectID, c *ConsentChange) (int64, error) {
+	next := consentNow{subject, c.Purpose, ConsentState{State: c.State, Since: c.At, Changes: 1}}
+	before, err := v.consentNow(ctx, tx, subject, c.Purpose)
+	if err != nil {
+		return 0, err
+	}
+	if before == nil {
+		result, err := tx.ExecContext(ctx, v.db.query(insertConsent), subject[:], c.Purpose, next.State, next.Since.UnixMicro(), next.Changes, v.mac(&next))
+		if err != nil {
+			return 0, err
+		}
+		if n, err := result.RowsAffected(); err != nil || n == 1 {
+			return 1, err
+		}
+		// Another transaction was first with this consent.
+		if before, err = v.consentNow(ctx, tx, subject, c.Purpose); err == nil && before == nil {
+			err = errConsentRepeated
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	next.Changes = before.Changes + 1
+	if before.State == next.State {
+		next.Since = before.Since
+	}
+	_, err = tx.ExecContext(ctx, v.db.query(updateConsent), next.State, next.Since.UnixMicro(), next.Changes, v.mac(&next), subject[:], c.Purpose)
+	return int64(next.Changes), err
+}
+
+// consentNow returns what holds, and holds it until the end of the transaction; nil: nothing was ever said.
+func (v *Vault) consentNow(ctx context.Context, tx *sql.Tx, subject gdpr.SubjectID, purpose string) (*consentNow, error) {
+	list, err := genuine(ctx, v, tx, scanConsent, consentColumns+` WHERE subject = ? AND purpose = ?`+v.db.forUpdate(), subject[:], purpose)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+// consentChange returns a change by its id, or nothing.
+func (v *Vault) consentChange(ctx context.Context, tx *sql.Tx, id [16]byte) ([]consentRow, error) {
+	return genuine(ctx, v, tx, scanConsentRow, consentChangeColumns+` WHERE id = ?`, id[:])
+}
+
 // consentFits refuses more than a person can mean. Withdrawing what is granted always fits.
 func (v *Vault) consentFits(ctx context.Context, tx *sql.Tx, subject gdpr.SubjectID, c *ConsentChange) error {
 	n, err := collect(ctx, tx, scanCount, v.db.query(countConsents), subject[:])
 	if err != nil || n[0] < maxConsentChanges {
 		return err
 	}
-	states, err := collect(ctx, tx, scanConsent, v.db.query(selectConsent), subject[:], c.Purpose)
+	now, err := v.consentNow(ctx, tx, subject, c.Purpose)
 	if err != nil {
 		return err
 	}
-	if c.State == gdpr.ConsentWithdrawn && len(states) == 1 && states[0].State == gdpr.ConsentGranted {
+	if c.State == gdpr.ConsentWithdrawn && now != nil && now.State == gdpr.ConsentGranted {
 		return nil
 	}
 	return ErrTooManyConsents
@@ -233,19 +277,24 @@ func consentPlace(subject gdpr.SubjectID, change [16]byte) (place [32]byte) {
 	return place
 }
 
-// consentKey is what a change is about.
-type consentKey struct {
+// consentNow is a row of what holds.
+type consentNow struct {
 	subject gdpr.SubjectID
 	purpose string
-	state   gdpr.ConsentState
+	ConsentState
 }
 
-func scanConsentKey(rows *sql.Rows, k *consentKey) error {
-	return rows.Scan(fixed(k.subject[:]), &k.purpose, &k.state)
+func (c *consentNow) describe(t *rowText) {
+	t.beginNamed("consents", shownKey(c.subject[:])+" "+shownName(c.purpose))
+	t.bytes(c.subject[:])
+	t.string(c.purpose)
+	t.string(string(c.State))
+	t.time(c.Since)
+	t.number(int64(c.Changes))
 }
 
-func scanConsent(rows *sql.Rows, s *ConsentState) error {
-	return rows.Scan(&s.State, microTime{&s.Since}, &s.Changes)
+func scanConsent(rows scanner, c *consentNow) error {
+	return rows.Scan(fixed(c.subject[:]), &c.purpose, &c.State, microTime{&c.Since}, &c.Changes)
 }
 
 // Consent returns what a person has said last about a purpose; the zero value if that is nothing, or nobody of that name is known.
@@ -256,14 +305,14 @@ func (v *Vault) Consent(ctx context.Context, who Identity, purpose string) (Cons
 	h := newHasher(&v.secrets.lookup).identity(who)
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	states, err := collect(ctx, v.db.read, scanConsent, v.db.query(checkConsent), h[:], purpose)
+	states, err := genuine(ctx, v, v.db.read, scanConsent, checkConsent, h[:], purpose)
 	if err := v.db.settled(err); err != nil {
 		return ConsentState{}, v.failed("read a consent", err)
 	}
 	if len(states) == 0 {
 		return ConsentState{}, nil
 	}
-	return states[0], nil
+	return states[0].ConsentState, nil
 }
 
 // Consents returns what a person has said about each purpose, by purpose. Of somebody unknown there is nothing.
@@ -282,7 +331,7 @@ func (v *Vault) Consents(ctx context.Context, subject gdpr.SubjectID) ([]gdpr.Co
 		return nil, v.failed("read consents", err)
 	}
 	defer s.Keys.Wipe()
-	rows, err := collect(ctx, v.db.read, scanConsentRow, v.db.query(consentHistory), subject[:])
+	rows, err := genuine(ctx, v, v.db.read, scanConsentRow, consentHistory, subject[:])
 	if err != nil {
 		return nil, v.failed("read consents", err)
 	}
@@ -308,14 +357,27 @@ func (v *Vault) Consents(ctx context.Context, subject gdpr.SubjectID) ([]gdpr.Co
 
 type consentRow struct {
 	id        [16]byte
+	subject   gdpr.SubjectID
 	purpose   string
+	number    int64
 	state     gdpr.ConsentState
 	at        time.Time
 	reference []byte
 }
 
-func scanConsentRow(rows *sql.Rows, r *consentRow) error {
-	return rows.Scan(fixed(r.id[:]), &r.purpose, &r.state, microTime{&r.at}, &r.reference)
+// describe leaves out what the reference says: it opens at this row only.
+func (r *consentRow) describe(t *rowText) {
+	t.begin("consent_changes", r.id)
+	t.bytes(r.subject[:])
+	t.string(r.purpose)
+	t.number(r.number)
+	t.string(string(r.state))
+	t.time(r.at)
+	t.present(r.reference)
+}
+
+func scanConsentRow(rows scanner, r *consentRow) error {
+	return rows.Scan(fixed(r.id[:]), fixed(r.subject[:]), &r.purpose, &r.number, &r.state, microTime{&r.at}, &r.reference)
 }
 
 func (r *consentRow) change(w *wrapper, subject gdpr.SubjectID) (gdpr.ConsentChange, error) {

@@ -31,6 +31,8 @@ type dialect interface {
 	set(values [][]byte) any
 	// forShare ends a SELECT in a transaction whose rows must not change before its end.
 	forShare() string
+	// forUpdate ends one whose rows this transaction is going to change.
+	forUpdate() string
 	// insertSubjects adds those of rows whose person is not there yet and returns how many that were.
 	insertSubjects(ctx context.Context, tx *sql.Tx, rows []subjectRow) (int64, error)
 	// rewrapSubjects stores rows that were wrapped under another generation since, and returns how many were still as they had been.

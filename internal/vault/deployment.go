@@ -7,10 +7,45 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // deploymentSecrets are made once in the life of a deployment: with another look-up key nobody would be found any more.
-type deploymentSecrets struct{ search, lookup [32]byte }
+type deploymentSecrets struct{ search, lookup, rows [32]byte }
+
+const (
+	// secretsBytes is the length of their stored form, unwrapped, and secretsBytesBefore what it was before rows had MACs.
+	secretsBytes       = 96
+	secretsBytesBefore = 64
+)
+
+// open unwraps the secrets of a deployment's row; errNotAdopted if they have no key of MACs yet, all others being there.
+func (s *deploymentSecrets) open(w *wrapper, row *deploymentRow) error {
+	plain, err := w.unwrap(purposeDeployment, []byte(row.name), row.secrets)
+	if err != nil {
+		return err
+	}
+	defer clear(plain)
+	if len(plain) != secretsBytes && len(plain) != secretsBytesBefore {
+		return fmt.Errorf("%w: the deployment's secrets have %d bytes", ErrDamaged, len(plain))
+	}
+	*s = deploymentSecrets{search: [32]byte(plain[:32]), lookup: [32]byte(plain[32:64])}
+	if len(plain) == secretsBytesBefore {
+		return errNotAdopted
+	}
+	s.rows = [32]byte(plain[64:])
+	return nil
+}
+
+// wrapped is the inverse of open.
+func (s *deploymentSecrets) wrapped(w *wrapper, deployment string) []byte {
+	plain := slices.Concat(s.search[:], s.lookup[:], s.rows[:])
+	defer clear(plain)
+	return w.wrap(purposeDeployment, []byte(deployment), plain)
+}
+
+// makeRows makes the key of the rows' MACs.
+func (s *deploymentSecrets) makeRows() { rand.Read(s.rows[:]) } // never fails
 
 // Deployment returns the name that the vault was created with.
 func (v *Vault) Deployment() string { return v.deployment }
@@ -54,15 +89,9 @@ func (v *Vault) loadDeployment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plain, err := w.unwrap(purposeDeployment, []byte(row.name), row.secrets)
-	if err != nil {
+	if err := v.secrets.open(w, &row); err != nil {
 		return err
 	}
-	defer clear(plain)
-	if len(plain) != 64 {
-		return fmt.Errorf("%w: the deployment's secrets have %d bytes", ErrDamaged, len(plain))
-	}
-	v.secrets = deploymentSecrets{search: [32]byte(plain[:32]), lookup: [32]byte(plain[32:])}
 	v.generation.Store(int64(row.generation))
 	return nil
 }
@@ -78,10 +107,12 @@ func (v *Vault) createDeployment(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plain := make([]byte, 64)
-	defer clear(plain)
-	rand.Read(plain) // never fails
-	secrets := w.wrap(purposeDeployment, []byte(v.deployment), plain)
+	var made deploymentSecrets
+	for _, secret := range []*[32]byte{&made.search, &made.lookup} {
+		rand.Read(secret[:]) // never fails
+	}
+	made.makeRows() // rows that are there without a deployment are nobody's, and get no MACs
+	secrets := made.wrapped(w, v.deployment)
 	return v.db.inTransaction(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, v.db.query(insertDeployment), v.deployment, w.generation, secrets)
 		if err != nil {

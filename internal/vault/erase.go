@@ -37,13 +37,36 @@ type Erased struct {
 }
 
 const (
-	selectDestroyed = `SELECT subject, key_id, at_micros, exports FROM destroyed WHERE request = ?`
-	insertDestroyed = `INSERT INTO destroyed (request, subject, key_id, at_micros, exports) VALUES (?, ?, ?, ?, ?)`
-	selectErasable  = `SELECT lookup, key_id FROM subjects WHERE id = ?`
+	destroyedColumns = `SELECT request, subject, key_id, at_micros, exports, mac FROM destroyed`
+	insertDestroyed  = `INSERT INTO destroyed (request, subject, key_id, at_micros, exports, mac) VALUES (?, ?, ?, ?, ?, ?)`
+	selectErasable   = `SELECT lookup, key_id FROM subjects WHERE id = ?`
 )
 
-func scanErased(rows *sql.Rows, e *Erased) error {
-	return rows.Scan(fixed(e.Subject[:]), fixed(e.KeyID[:]), microTime{&e.At}, &e.Exports)
+// destroyedRow has a MAC: a request that has destroyed is said in the log, signed, and what is said there is erased again in a restored vault.
+type destroyedRow struct {
+	request [16]byte
+	Erased
+}
+
+func (d *destroyedRow) describe(t *rowText) {
+	t.begin("destroyed", d.request)
+	t.bytes(d.Subject[:])
+	t.bytes(d.KeyID[:])
+	t.time(d.At)
+	t.number(int64(d.Exports))
+}
+
+func scanDestroyed(rows scanner, d *destroyedRow) error {
+	return rows.Scan(fixed(d.request[:]), fixed(d.Subject[:]), fixed(d.KeyID[:]), microTime{&d.At}, &d.Exports)
+}
+
+// destroyedBy returns what a request has destroyed, and false if that is nothing yet.
+func (v *Vault) destroyedBy(ctx context.Context, q queryer, request [16]byte) (Erased, bool, error) {
+	list, err := genuine(ctx, v, q, scanDestroyed, destroyedColumns+` WHERE request = ?`, request[:])
+	if err != nil || len(list) == 0 {
+		return Erased{}, false, err
+	}
+	return list[0].Erased, true, nil
 }
 
 type erasable struct {
@@ -77,12 +100,8 @@ func (v *Vault) Erase(ctx context.Context, e Erasure) (done Erased, found bool, 
 }
 
 func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, bool, error) {
-	before, err := collect(ctx, tx, scanErased, v.db.query(selectDestroyed), e.Request[:])
-	if err != nil {
-		return Erased{}, false, err
-	}
-	if len(before) == 1 {
-		return before[0], true, nil
+	if before, found, err := v.destroyedBy(ctx, tx, e.Request); err != nil || found {
+		return before, found, err
 	}
 	if !e.Replayed {
 		if err := v.forbidden(ctx, tx, e); err != nil {
@@ -102,7 +121,8 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 		return Erased{}, false, err
 	}
 	done.Exports = int(gone[tableExports])
-	if _, err := tx.ExecContext(ctx, v.db.query(insertDestroyed), e.Request[:], done.Subject[:], done.KeyID[:], done.At.UnixMicro(), gone[tableExports]); err != nil {
+	if _, err := tx.ExecContext(ctx, v.db.query(insertDestroyed), e.Request[:], done.Subject[:], done.KeyID[:], done.At.UnixMicro(), gone[tableExports],
+		v.mac(&destroyedRow{e.Request, done})); err != nil {
 		return Erased{}, false, err
 	}
 	if _, err = v.noteChange(ctx, tx, &e.Subject); err != nil {
@@ -117,7 +137,8 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 
 // forbidden returns a *HeldError if a hold of the subject forbids an erasure, and ErrOutdated if there is another hold that nobody has weighed.
 func (v *Vault) forbidden(ctx context.Context, tx *sql.Tx, e *Erasure) error {
-	list, err := collect(ctx, tx, scanHold, holdColumns+` WHERE lifted_micros = 0 ORDER BY at_micros, id`)
+	// All of them, not those that are not lifted: whether one is lifted is true only if its MAC is right.
+	list, err := genuine(ctx, v, tx, scanHold, holdColumns+` ORDER BY at_micros, id`)
 	if err != nil {
 		return err
 	}
@@ -138,14 +159,11 @@ func (v *Vault) forbidden(ctx context.Context, tx *sql.Tx, e *Erasure) error {
 func (v *Vault) Destroyed(ctx context.Context, request [16]byte) (Erased, bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanErased, v.db.query(selectDestroyed), request[:])
+	erased, found, err := v.destroyedBy(ctx, v.db.read, request)
 	if err != nil {
 		return Erased{}, false, v.failed("look for what was destroyed", err)
 	}
-	if len(list) == 0 {
-		return Erased{}, false, nil
-	}
-	return list[0], true, nil
+	return erased, found, nil
 }
 
 // KeepsDeleted says whether the database keeps what was deleted for a while: PostgreSQL has dead rows and a journal, which open as long as the generation of

@@ -15,6 +15,9 @@ var (
 	ErrWrongKeyring = errors.New("wrong keyring for this vault")
 	// ErrDamaged: a row does not open under its key: it was altered or swapped outside of this package. Do not retry.
 	ErrDamaged = errors.New("vault damaged or tampered with")
+	// ErrForged: a row that orders something was written by somebody without the keyring (see ForgedError). It is not acted on. Do not retry: somebody has to look
+	// at the database, and to remove the row.
+	ErrForged = errors.New("none of our processes has written it as it is")
 	// ErrSuperseded: someone else changed the record first. Read it again.
 	ErrSuperseded = errors.New("changed by someone else in the meantime")
 	// ErrGenerationInUse: something is still wrapped under the generation, so it cannot be dropped. Rewrap first.

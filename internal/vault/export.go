@@ -32,25 +32,41 @@ func (e *Export) Ours() bool { return e.secret != nil }
 const tableExports = "exports"
 
 const (
-	exportColumns = `SELECT e.request, e.attempt, e.subject, e.wrapped, e.secret, e.ready, e.events, e.total, e.expires_micros, r.state
+	exportColumns = `SELECT e.request, e.attempt, e.subject, e.wrapped, e.secret, e.ready, e.events, e.total, e.expires_micros, r.state, e.mac
 		FROM exports e JOIN requests r ON r.id = e.request`
+	exportAlone  = `SELECT request, attempt, subject, wrapped, secret, ready, events, total, expires_micros, '', mac FROM exports`
 	lockSubject  = `SELECT id FROM subjects WHERE id = ?`
 	deleteExport = `DELETE FROM exports WHERE request = ?`
-	insertExport = `INSERT INTO exports (request, attempt, subject, wrapped, secret) VALUES (?, ?, ?, ?, ?)`
+	insertExport = `INSERT INTO exports (request, attempt, subject, wrapped, secret, mac) VALUES (?, ?, ?, ?, ?, ?)`
 	noteExport   = `UPDATE exports SET events = ?, total = ? WHERE request = ? AND attempt = ? AND ready = 0`
-	finishExport = `UPDATE exports SET ready = 1, events = ?, total = ?, expires_micros = ? WHERE request = ? AND attempt = ? AND ready = 0`
-	// completeExport forgets the options too: a recipient's key may be known as somebody's.
-	completeExport = `UPDATE requests SET state = ?, reason = '', result = ?, options = '{}', resume_micros = 0, identity = NULL, claimed_micros = 0, changed_micros = ? WHERE id = ? AND state = ?`
-	forgetOptions  = `UPDATE requests SET options = '{}' WHERE kind = ? AND state IN (?, ?) AND options <> '{}'`
-	dropExport     = `DELETE FROM exports WHERE request = ? AND attempt = ?`
-	oldExports     = `SELECT request, attempt, wrapped, secret FROM exports WHERE secret IS NOT NULL AND wrapped < ?`
-	rewrapExport   = `UPDATE exports SET wrapped = ?, secret = ? WHERE request = ? AND attempt = ? AND wrapped = ?`
+	finishExport = `UPDATE exports SET ready = 1, events = ?, total = ?, expires_micros = ?, mac = ? WHERE request = ? AND attempt = ? AND ready = 0`
+	withOptions  = requestColumns + ` WHERE kind = ? AND state IN (?, ?) AND options <> '{}'`
+	dropExport   = `DELETE FROM exports WHERE request = ? AND attempt = ?`
+	oldExports   = `SELECT request, attempt, wrapped, secret FROM exports WHERE secret IS NOT NULL AND wrapped < ?`
+	rewrapExport = `UPDATE exports SET wrapped = ?, secret = ? WHERE request = ? AND attempt = ? AND wrapped = ?`
 
 	// maxSecretBytes bounds the secret of an export: that of a hybrid identity of age has 77.
 	maxSecretBytes = 4096
 )
 
-func scanExport(rows *sql.Rows, e *Export) error {
+// noOptions are the options of a request that has none.
+const noOptions = "{}"
+
+// describe leaves out how far the attempt is. The secret opens at this row only, and is wrapped anew when the keyring is rotated.
+func (e *Export) describe(t *rowText) {
+	t.begin(tableExports, e.Request)
+	t.bytes(e.Attempt[:])
+	t.bytes(e.Subject[:])
+	t.present(e.secret)
+	var ready int64
+	if e.Ready {
+		ready = 1
+	}
+	t.number(ready)
+	t.time(e.Expires)
+}
+
+func scanExport(rows scanner, e *Export) error {
 	var ready int64
 	err := rows.Scan(fixed(e.Request[:]), fixed(e.Attempt[:]), fixed(e.Subject[:]), &e.wrapped, &e.secret, &ready, &e.Events, &e.Total, microTime{&e.Expires}, &e.State)
 	if e.Ready = ready != 0; e.Expires.UnixMicro() == 0 {
@@ -95,7 +111,8 @@ func (v *Vault) BeginExport(ctx context.Context, e Export, secret []byte) (bool,
 		if _, err := tx.ExecContext(ctx, v.db.query(deleteExport), e.Request[:]); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, v.db.query(insertExport), e.Request[:], e.Attempt[:], e.Subject[:], generation, wrapped)
+		row := Export{Request: e.Request, Attempt: e.Attempt, Subject: e.Subject, secret: wrapped}
+		_, err = tx.ExecContext(ctx, v.db.query(insertExport), e.Request[:], e.Attempt[:], e.Subject[:], generation, wrapped, v.mac(&row))
 		return err
 	})
 	if errors.Is(err, errOtherGeneration) {
@@ -109,7 +126,7 @@ func (v *Vault) BeginExport(ctx context.Context, e Export, secret []byte) (bool,
 
 // NoteExport keeps how far an attempt is, and returns false if it does not count any more: the person was erased, or another attempt was begun.
 func (v *Vault) NoteExport(ctx context.Context, e Export, events, total uint64) (bool, error) {
-	return v.changeRequest(ctx, "note how far an export is", nil, noteExport, int64(events), int64(total), e.Request[:], e.Attempt[:])
+	return v.change(ctx, "note how far an export is", noteExport, int64(events), int64(total), e.Request[:], e.Attempt[:])
 }
 
 // FinishExport ends a request in progress as completed, with the attempt whose file is whole, and notes what is to be said about it. It returns false, and has
@@ -120,20 +137,27 @@ func (v *Vault) FinishExport(ctx context.Context, e Export, result string, now t
 	done := false
 	err := v.db.inTransaction(bounded, func(tx *sql.Tx) error {
 		done = false
-		for _, change := range []struct {
-			query string
-			args  []any
-		}{
-			{finishExport, []any{int64(e.Events), int64(e.Total), e.Expires.UnixMicro(), e.Request[:], e.Attempt[:]}},
-			{completeExport, []any{gdpr.StateCompleted, result, now.UnixMicro(), e.Request[:], gdpr.StateInProgress}},
-		} {
-			answer, err := tx.ExecContext(bounded, v.db.query(change.query), change.args...)
-			if err != nil {
-				return err
-			}
-			if n, err := answer.RowsAffected(); err != nil || n == 0 {
-				return errors.Join(err, errOvertaken)
-			}
+		rows, err := genuine(bounded, v, tx, scanExport, exportAlone+` WHERE request = ? AND attempt = ? AND ready = 0`+v.db.forUpdate(), e.Request[:], e.Attempt[:])
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return errOvertaken
+		}
+		row := &rows[0]
+		row.Ready, row.Expires = true, e.Expires
+		if _, err := tx.ExecContext(bounded, v.db.query(finishExport), int64(e.Events), int64(e.Total), e.Expires.UnixMicro(), v.mac(row), e.Request[:], e.Attempt[:]); err != nil {
+			return err
+		}
+		ended, err := v.alterRequest(bounded, tx, e.Request, func(_ context.Context, _ *sql.Tx, r *Request) (bool, error) {
+			r.Options = noOptions // a recipient's key may be known as somebody's
+			return r.end(Ending{State: gdpr.StateCompleted, Result: result}, now), nil
+		})
+		if err != nil {
+			return err
+		}
+		if !ended {
+			return errOvertaken
 		}
 		done = true
 		return v.note(bounded, tx, said)
@@ -150,22 +174,25 @@ func (v *Vault) FinishExport(ctx context.Context, e Export, result string, now t
 // errOvertaken: the attempt does not count any more.
 var errOvertaken = errors.New("overtaken")
 
-// Export returns the archive of a request, or the attempt at it, and false if there is none (any more).
+// Export returns the archive of a request, or the attempt at it, and false if there is none (any more); ErrForged if it is not ours.
 func (v *Vault) Export(ctx context.Context, request [16]byte) (Export, bool, error) {
-	list, err := v.exports(ctx, exportColumns+` WHERE e.request = ?`, request[:])
-	if err != nil || len(list) == 0 {
-		return Export{}, false, err
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	list, err := genuine(ctx, v, v.db.read, scanExport, exportColumns+` WHERE e.request = ?`, request[:])
+	if err != nil {
+		return Export{}, false, v.failed("read an export", err)
+	}
+	if len(list) == 0 {
+		return Export{}, false, nil
 	}
 	return list[0], true, nil
 }
 
-// Exports returns all archives, and attempts at them.
-func (v *Vault) Exports(ctx context.Context) ([]Export, error) { return v.exports(ctx, exportColumns) }
-
-func (v *Vault) exports(ctx context.Context, query string, args ...any) ([]Export, error) {
+// Exports returns all archives, and attempts at them, but forged ones, whose files count no more.
+func (v *Vault) Exports(ctx context.Context) ([]Export, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanExport, v.db.query(query), args...)
+	list, err := onlyGenuine(ctx, v, v.db.read, scanExport, exportColumns)
 	if err != nil {
 		return nil, v.failed("read exports", err)
 	}
@@ -187,7 +214,7 @@ func (v *Vault) ExportSecret(ctx context.Context, e Export) ([]byte, error) {
 
 // DropExport destroys what opens the file of an attempt. With SQLite it is in no file of the vault afterwards.
 func (v *Vault) DropExport(ctx context.Context, e Export) error {
-	dropped, err := v.changeRequest(ctx, "drop an export", nil, dropExport, e.Request[:], e.Attempt[:])
+	dropped, err := v.change(ctx, "drop an export", dropExport, e.Request[:], e.Attempt[:])
 	if err != nil || !dropped {
 		return err
 	}
@@ -196,8 +223,19 @@ func (v *Vault) DropExport(ctx context.Context, e Export) error {
 
 // ForgetExportOptions removes from the requests for exports that have ended without one for whom these would have been encrypted.
 func (v *Vault) ForgetExportOptions(ctx context.Context) error {
-	_, err := v.changeRequest(ctx, "forget the options of exports", nil, forgetOptions, gdpr.RequestExport, gdpr.StateRefused, gdpr.StateCancelled)
-	return err
+	list, err := v.requests(ctx, withOptions, gdpr.RequestExport, gdpr.StateRefused, gdpr.StateCancelled)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if _, err := v.changeRequest(ctx, "forget the options of an export", list[i].ID, nil, func(r *Request) bool {
+			r.Options = noOptions
+			return r.State.Ended()
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // rewrapExports wraps the secrets of exports under a generation.

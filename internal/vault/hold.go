@@ -39,12 +39,22 @@ func (e *HeldError) Error() string {
 }
 
 const (
-	holdColumns = `SELECT id, subject, reason, author, at_micros, expires_micros, lifted_micros FROM holds`
-	insertHold  = `INSERT INTO holds (id, subject, reason, author, at_micros, expires_micros) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
-	liftHold    = `UPDATE holds SET lifted_micros = ? WHERE id = ? AND lifted_micros = 0`
+	holdColumns = `SELECT id, subject, reason, author, at_micros, expires_micros, lifted_micros, mac FROM holds`
+	insertHold  = `INSERT INTO holds (id, subject, reason, author, at_micros, expires_micros, mac) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`
+	liftHold    = `UPDATE holds SET lifted_micros = ?, mac = ? WHERE id = ?`
 )
 
-func scanHold(rows *sql.Rows, h *Hold) error {
+func (h *Hold) describe(t *rowText) {
+	t.begin("holds", h.ID)
+	t.bytes(h.Subject[:])
+	t.string(h.Reason)
+	t.string(h.Author)
+	t.time(h.At)
+	t.time(h.Expires)
+	t.time(h.Lifted)
+}
+
+func scanHold(rows scanner, h *Hold) error {
 	if err := rows.Scan(fixed(h.ID[:]), fixed(h.Subject[:]), &h.Reason, &h.Author, microTime{&h.At}, microTime{&h.Expires}, microTime{&h.Lifted}); err != nil {
 		return err
 	}
@@ -70,7 +80,8 @@ func (v *Vault) AddHold(ctx context.Context, h Hold, said ...Saying) error {
 	}
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	_, err := v.changeAndNote(ctx, said, insertHold, h.ID[:], h.Subject[:], h.Reason, h.Author, h.At.UnixMicro(), microsOrZero(h.Expires))
+	h.Lifted = time.Time{}
+	_, err := v.changeAndNote(ctx, said, insertHold, h.ID[:], h.Subject[:], h.Reason, h.Author, h.At.UnixMicro(), microsOrZero(h.Expires), v.mac(&h))
 	if err != nil {
 		return v.failed("store a legal hold", err)
 	}
@@ -81,18 +92,42 @@ func (v *Vault) AddHold(ctx context.Context, h Hold, said ...Saying) error {
 func (v *Vault) LiftHold(ctx context.Context, id [16]byte, at time.Time, said ...Saying) (bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	lifted, err := v.changeAndNote(ctx, said, liftHold, at.UnixMicro(), id[:])
+	lifted := false
+	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		lifted = false
+		list, err := genuine(ctx, v, tx, scanHold, holdColumns+` WHERE id = ?`+v.db.forUpdate(), id[:])
+		if err != nil || len(list) == 0 || !list[0].Lifted.IsZero() {
+			return err
+		}
+		hold := &list[0]
+		hold.Lifted = at
+		if _, err := tx.ExecContext(ctx, v.db.query(liftHold), at.UnixMicro(), v.mac(hold), id[:]); err != nil {
+			return err
+		}
+		lifted = true
+		return v.note(ctx, tx, said)
+	})
 	if err != nil {
 		return false, v.failed("lift a legal hold", err)
 	}
 	return lifted, nil
 }
 
-// Holds returns all holds, also lifted and expired ones, by time.
+// Holds returns all holds, also lifted and expired ones, by time. One forged row is ErrForged: whoever forges it may have made it of a hold that holds, so nothing may
+// be destroyed before somebody has looked.
 func (v *Vault) Holds(ctx context.Context) ([]Hold, error) {
+	return v.holds(ctx, genuine)
+}
+
+// GenuineHolds is Holds without the forged ones, for whoever compares the vault with the log and destroys nothing by it.
+func (v *Vault) GenuineHolds(ctx context.Context) ([]Hold, error) { return v.holds(ctx, onlyGenuine) }
+
+func (v *Vault) holds(
+	ctx context.Context, of func(context.Context, *Vault, queryer, func(scanner, *Hold) error, string, ...any) ([]Hold, error),
+) ([]Hold, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanHold, holdColumns+` ORDER BY at_micros, id`)
+	list, err := of(ctx, v, v.db.read, scanHold, holdColumns+` ORDER BY at_micros, id`)
 	if err != nil {
 		return nil, v.failed("read the legal holds", err)
 	}

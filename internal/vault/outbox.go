@@ -16,8 +16,8 @@ type Saying struct {
 }
 
 const (
-	outboxColumns = `SELECT event_id, at_micros, record FROM outbox`
-	insertSaying  = `INSERT INTO outbox (event_id, at_micros, record) VALUES (?, ?, ?) ON CONFLICT (event_id) DO NOTHING`
+	outboxColumns = `SELECT event_id, at_micros, record, mac FROM outbox`
+	insertSaying  = `INSERT INTO outbox (event_id, at_micros, record, mac) VALUES (?, ?, ?, ?) ON CONFLICT (event_id) DO NOTHING`
 	// selectUnsaid has what is claimed as well: nothing is said before what was noted before it.
 	selectUnsaid = outboxColumns + ` ORDER BY at_micros, event_id LIMIT ?`
 	claimSaying  = `UPDATE outbox SET claimed_micros = ? WHERE event_id = ? AND (claimed_micros < ? OR claimed_micros > ?)`
@@ -26,14 +26,21 @@ const (
 // errClaimed: somebody else is saying it.
 var errClaimed = errors.New("claimed by somebody else")
 
-func scanSaying(rows *sql.Rows, s *Saying) error {
+// describe is for a MAC: what stands here is signed by whoever says it, and believed by restored vaults.
+func (s *Saying) describe(t *rowText) {
+	t.begin("outbox", s.EventID)
+	t.time(s.At)
+	t.string(s.Record)
+}
+
+func scanSaying(rows scanner, s *Saying) error {
 	return rows.Scan(fixed(s.EventID[:]), microTime{&s.At}, &s.Record)
 }
 
 // note stores what is to be said about a change.
 func (v *Vault) note(ctx context.Context, tx *sql.Tx, said []Saying) error {
 	for i := range said {
-		if _, err := tx.ExecContext(ctx, v.db.query(insertSaying), said[i].EventID[:], said[i].At.UnixMicro(), said[i].Record); err != nil {
+		if _, err := tx.ExecContext(ctx, v.db.query(insertSaying), said[i].EventID[:], said[i].At.UnixMicro(), said[i].Record, v.mac(&said[i])); err != nil {
 			return err
 		}
 	}
@@ -66,14 +73,24 @@ func (v *Vault) changeAndNote(ctx context.Context, said []Saying, query string, 
 	return changed, err
 }
 
-// ClaimUnsaid returns the earliest of what is to be said, in order, for the caller to say until a time; nothing if somebody else is at it.
+// ClaimUnsaid returns the earliest of what is to be said, in order, for the caller to say until a time; nothing if somebody else is at it. What none of our processes
+// has noted is never said: it is removed, so that it does not keep what is behind it.
 func (v *Vault) ClaimUnsaid(ctx context.Context, limit int, now, until time.Time) ([]Saying, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	// Most of the time there is nothing, and nobody waits for a lock to find that out.
-	some, err := collect(ctx, v.db.read, scanSaying, v.db.query(selectUnsaid), limit)
+	some, forged, err := sorted(ctx, v, v.db.read, scanSaying, selectUnsaid, limit)
 	if err != nil {
 		return nil, v.failed("read the outbox", err)
+	}
+	if len(forged) > 0 {
+		remove := make([]Saying, len(forged))
+		for i := range forged {
+			remove[i] = forged[i].row
+		}
+		if err := v.Said(ctx, remove); err != nil {
+			return nil, err
+		}
 	}
 	if len(some) == 0 {
 		return nil, nil
@@ -103,11 +120,11 @@ func (v *Vault) ClaimUnsaid(ctx context.Context, limit int, now, until time.Time
 func (v *Vault) Unsaid(ctx context.Context, before time.Time) (bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	first, err := collect(ctx, v.db.read, scanSaying, v.db.query(selectUnsaid), 1)
+	first, err := collectWithMAC(ctx, v.db.read, scanSaying, v.db.query(selectUnsaid), 1)
 	if err != nil {
 		return false, v.failed("read the outbox", err)
 	}
-	return len(first) == 1 && first[0].At.Before(before), nil
+	return len(first) == 1 && first[0].row.At.Before(before), nil
 }
 
 // Said deletes what stands in the log now.

@@ -98,6 +98,8 @@ func (*postgresDialect) set(values [][]byte) any { return values }
 
 func (*postgresDialect) forShare() string { return " FOR SHARE" }
 
+func (*postgresDialect) forUpdate() string { return " FOR UPDATE" }
+
 // The order is the same in all transactions, so that none of two that add the same people waits for the other.
 const postgresInsertSubjects = `
 INSERT INTO subjects (id, lookup, key_id, wrapped, keys, identity)

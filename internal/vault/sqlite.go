@@ -99,6 +99,9 @@ func (*sqliteDialect) set(values [][]byte) any {
 // forShare is empty: there is one writer at a time, and transactions on the writing connection begin as such.
 func (*sqliteDialect) forShare() string { return "" }
 
+// forUpdate is empty as well.
+func (*sqliteDialect) forUpdate() string { return "" }
+
 // sqliteRowsPerInsert is how many rows a statement inserts: a call of the driver costs about as much as a quarter of a row.
 const sqliteRowsPerInsert = 25
 

@@ -17,6 +17,9 @@ const (
 // defaultTimeout is long enough for a batch of thousands of new subjects on a slow disk.
 const defaultTimeout = 15 * time.Second
 
+// adoptTimeout is enough for a million rows on a slow connection.
+const adoptTimeout = 15 * time.Minute
+
 // Config says where the vault is.
 type Config struct {
 	// Driver is DriverSQLite or DriverPostgres.
@@ -28,6 +31,8 @@ type Config struct {
 	Deployment string
 	// Timeout bounds each call that brings no earlier deadline. 0 means 15 s.
 	Timeout time.Duration
+	// Forged is called, by any goroutine, for each row that is found not to be one of ours, before the call that came upon it ends. nil: nobody is told but by errors.
+	Forged func(*ForgedError) `json:"-"`
 }
 
 // Vault is an open vault.
@@ -37,6 +42,7 @@ type Vault struct {
 	deployment string
 	secrets    deploymentSecrets
 	timeout    time.Duration
+	forged     func(*ForgedError) // nil: nobody is told
 	// generation is the key generation that new rows are wrapped under, as last read from the database. A transaction that adds rows checks it.
 	generation atomic.Int64
 }
@@ -50,20 +56,30 @@ func Open(ctx context.Context, cfg Config, keys *Keyring) (*Vault, error) {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = defaultTimeout
 	}
+	whole := ctx
 	ctx, cancel := context.WithTimeout(ctx, cfg.Timeout)
 	defer cancel()
 	db, err := openDatabase(cfg)
 	if err != nil {
 		return nil, fmt.Errorf("open vault: %w", err)
 	}
-	v := &Vault{db: db, keys: keys, deployment: cfg.Deployment, timeout: cfg.Timeout}
+	v := &Vault{db: db, keys: keys, deployment: cfg.Deployment, timeout: cfg.Timeout, forged: cfg.Forged}
 	if err := db.durable(ctx); err != nil {
 		return nil, errors.Join(v.failed("open vault", err), db.close())
 	}
 	if err := db.migrate(ctx); err != nil {
 		return nil, errors.Join(v.failed("bring the vault's schema up to date", err), db.close())
 	}
-	if err := v.loadDeployment(ctx); err != nil {
+	err = v.loadDeployment(ctx)
+	if errors.Is(err, errNotAdopted) {
+		// Once in the vault's life, and as long as its rows need.
+		ctx, cancel := context.WithTimeout(whole, adoptTimeout)
+		defer cancel()
+		if err = v.adopt(ctx); err == nil {
+			err = v.loadDeployment(ctx)
+		}
+	}
+	if err != nil {
 		return nil, errors.Join(v.failed("open vault", err), db.close())
 	}
 	return v, nil

@@ -62,7 +62,7 @@ func TestOtherVault(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "keyring"), text, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	other, err := process.OpenVault(t.Context(), cfg)
+	other, err := process.OpenVault(t.Context(), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

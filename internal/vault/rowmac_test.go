@@ -1,0 +1,576 @@
+package vault
+
+import (
+	"bytes"
+	"context"
+	"crypto/ed25519"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/pressly/goose/v3"
+
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+// uncovered are the columns that MACs leave out, and mac itself: they only say when somebody looks again, or open at their own row only.
+var uncovered = map[string][]string{
+	"requests": {"wrapped", "identity", "resume_micros", "claimed_micros"}, "api_keys": {"used_micros"}, "exports": {"wrapped", "secret", "events", "total"},
+	"consent_changes": {"reference"}, "outbox": {"claimed_micros"},
+}
+
+// ordering is a vault with a row in each table whose rows have MACs.
+type ordering struct {
+	*Vault
+	t       *testing.T
+	people  []Subject
+	request Request
+	mu      sync.Mutex
+	forged  map[string]bool // tables of rows that were reported
+}
+
+func newOrdering(t *testing.T, cfg Config) *ordering {
+	t.Helper()
+	o := &ordering{t: t, forged: map[string]bool{}}
+	cfg.Forged = func(e *ForgedError) {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.forged[e.Table] = true
+	}
+	o.Vault = newVault(t, cfg)
+	o.fill()
+	return o
+}
+
+func (o *ordering) fill() {
+	o.t.Helper()
+	ctx := o.t.Context()
+	check := func(err error) {
+		o.t.Helper()
+		if err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	ids := people(0, 4)
+	o.people = subjectsOf(o.t, o.Vault, ids...)
+	o.request = working(o.t, o.Vault, 1, ids[0])
+	check(o.NoteSubject(ctx, o.request.ID, o.people[0].ID))
+	attempt := Export{Request: o.request.ID, Attempt: [16]byte{3}, Subject: o.people[0].ID}
+	if begun, err := o.BeginExport(ctx, attempt, []byte("secret")); err != nil || !begun {
+		o.t.Fatal(begun, err)
+	}
+	_, err := o.AddAPIKey(ctx, APIKey{ID: [16]byte{4}, Hash: [32]byte{4}, Role: "auditor", Tenant: "acme", Name: "n", Added: at, Expires: time.Now().Add(time.Hour)})
+	check(err)
+	check(o.AddAuthor(ctx, Author{"exporter-1", ed25519.PublicKey(bytes.Repeat([]byte{5}, 32))}))
+	check(o.AddHold(ctx, Hold{ID: [16]byte{6}, Subject: o.people[1].ID, Reason: "case 12", Author: "counsel", At: at}, Saying{EventID: [16]byte{7}, At: at, Record: `{}`}))
+	found, err := o.Restrict(ctx, o.people[1].ID, [16]byte{8}, at)
+	if check(err); !found {
+		o.t.Fatal("nobody restricted")
+	}
+	_, _, _, err = o.ChangeConsent(ctx, ids[1], ConsentChange{ID: [16]byte{9}, Purpose: "marketing", State: gdpr.ConsentGranted, At: at, Reference: "form 12"},
+		func(gdpr.SubjectID) (Saying, error) { return Saying{EventID: [16]byte{10}, At: at, Record: `{}`}, nil })
+	check(err)
+	if _, gone, err := o.Erase(ctx, Erasure{Request: [16]byte{11}, Subject: o.people[3].ID, At: at, Weighed: [][16]byte{{6}}, Suppression: Suppression{Until: at}}); err != nil || !gone {
+		o.t.Fatal(gone, err)
+	}
+}
+
+// attack does what whoever has the database and not the keyring can do.
+func (o *ordering) attack(statement string, args ...any) {
+	o.t.Helper()
+	if _, err := o.db.write.ExecContext(o.t.Context(), o.db.query(statement), args...); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+func (o *ordering) wantForged(tables ...string) {
+	o.t.Helper()
+	list, err := o.Forged(o.t.Context())
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	found := map[string]bool{}
+	for _, e := range list {
+		found[e.Table] = true
+	}
+	if got := slices.Sorted(maps.Keys(found)); !slices.Equal(got, slices.Sorted(slices.Values(tables))) {
+		o.t.Errorf("forged rows in %v, want %v", got, tables)
+	}
+}
+
+// Every column of every table is changed in turn: whatever decides something makes the row a forged one.
+func TestEveryColumnThatDecidesHasAMAC(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		o := newOrdering(t, cfg)
+		o.wantForged()
+		for _, table := range macTables() {
+			columns, values := o.first(table.name)
+			for i, column := range columns {
+				if slices.Contains(uncovered[table.name], column) {
+					continue
+				}
+				key := columns[0] // each table's first column tells its rows here
+				where := values[0]
+				o.attack(fmt.Sprintf("UPDATE %s SET %s = ? WHERE %s = ?", table.name, column, key), other(values[i]), where)
+				if i == 0 {
+					where = other(values[0])
+				}
+				list, err := table.forged(t.Context(), o.Vault)
+				if err != nil || len(list) != 1 || !errors.Is(list[0], ErrForged) || list[0].Table != table.name {
+					t.Errorf("%s.%s changed: %v, %v", table.name, column, list, err)
+				}
+				o.attack(fmt.Sprintf("UPDATE %s SET %s = ? WHERE %s = ?", table.name, column, key), values[i], where)
+			}
+			for _, column := range uncovered[table.name] {
+				if !slices.Contains(columns, column) {
+					t.Errorf("%s has no column %s", table.name, column)
+				}
+			}
+		}
+		o.wantForged()
+	})
+}
+
+// first returns the columns of a table and the values of one row.
+func (o *ordering) first(table string) ([]string, []any) {
+	o.t.Helper()
+	rows, err := o.db.write.QueryContext(o.t.Context(), "SELECT * FROM "+table+" LIMIT 1")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer rows.Close()
+	columns, err := rows.Columns()
+	if err != nil || !rows.Next() {
+		o.t.Fatal(table, err, rows.Err())
+	}
+	values, to := make([]any, len(columns)), make([]any, len(columns))
+	for i := range values {
+		to[i] = &values[i]
+	}
+	if err := rows.Scan(to...); err != nil {
+		o.t.Fatal(err)
+	}
+	return columns, values
+}
+
+// other is another value of the same type, and of the same length if that is checked.
+func other(value any) any {
+	switch value := value.(type) {
+	case []byte:
+		changed := bytes.Clone(value)
+		changed[len(changed)-1] ^= 1
+		return changed
+	case string:
+		return value + "x"
+	case int64:
+		return value + 1
+	}
+	panic(fmt.Sprintf("a value of type %T", value))
+}
+
+// What somebody inserts, changes or swaps who has no keyring is not acted on, and is reported.
+func TestForgedRowsAreNotActedOn(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		drivers := cfg
+		f := func(name, table string, attack []string, check func(ctx context.Context, o *ordering) error) {
+			t.Helper()
+			t.Run(name, func(t *testing.T) {
+				o := newOrdering(t, emptyDatabase(t, drivers.Driver))
+				for _, statement := range attack {
+					o.attack(blobs(drivers.Driver, statement))
+				}
+				o.mu.Lock()
+				clear(o.forged)
+				o.mu.Unlock()
+				if err := check(t.Context(), o); !errors.Is(err, ErrForged) {
+					t.Errorf("%v, want %v", err, ErrForged)
+				}
+				if !o.forged[table] {
+					t.Error("nobody was told")
+				}
+			})
+		}
+		// listed turns a row that is left out of a list into the error that is wanted, since the list has no error.
+		listed := func(n, want int, err error) error {
+			if err != nil || n != want {
+				return fmt.Errorf("%d in the list, want %d: %w", n, want, err)
+			}
+			return ErrForged
+		}
+		id := func(n byte) [16]byte { return [16]byte{n} }
+		const newRequest = `INSERT INTO requests (id, caller, kind, state, wrapped, identity, subject, options, verified_by, received_micros, due_micros, changed_micros, tenant, mac)
+			SELECT X'%032x', 'mine', kind, 'verified', wrapped, identity, subject, '{"recipient":"age1mine"}', 'operator', received_micros, due_micros, changed_micros, tenant, %s FROM requests`
+		insertion := []string{fmt.Sprintf(newRequest, 0xff, "mac")}
+		inserted := [16]byte{15: 0xff}
+		f("request inserted, claimed", "requests", insertion, func(ctx context.Context, o *ordering) error {
+			_, err := o.ClaimRequest(ctx, inserted, time.Now(), time.Now().Add(time.Second))
+			return err
+		})
+		f("request inserted, open", "requests", insertion, func(ctx context.Context, o *ordering) error {
+			list, err := o.OpenRequests(ctx, time.Now().Add(maxClaim+time.Hour))
+			return listed(len(list), 1, err) // ours
+		})
+		f("request inserted without a MAC, read", "requests", []string{fmt.Sprintf(newRequest, 0xff, "NULL")}, func(ctx context.Context, o *ordering) error {
+			_, _, err := o.Request(ctx, inserted)
+			return err
+		})
+		f("another recipient", "requests", []string{`UPDATE requests SET options = '{"recipient":"age1mine"}'`}, func(ctx context.Context, o *ordering) error {
+			_, err := o.EndRequest(ctx, o.request.ID, Ending{State: gdpr.StateCompleted}, time.Now())
+			return err
+		})
+		f("request put back", "requests", []string{`UPDATE requests SET state = 'received'`}, func(ctx context.Context, o *ordering) error {
+			_, err := o.VerifyRequest(ctx, o.request.ID, "operator", time.Now())
+			return err
+		})
+		f("request forged, cancelled", "requests", []string{`UPDATE requests SET state = 'received'`}, func(ctx context.Context, o *ordering) error {
+			_, err := o.CancelRequest(ctx, o.request.ID, "r", time.Now())
+			return err
+		})
+		f("another person's archive", "exports", []string{`UPDATE exports SET subject = X'000000000000000000000000000000ff'`}, func(ctx context.Context, o *ordering) error {
+			_, _, err := o.Export(ctx, o.request.ID)
+			return err
+		})
+		f("archive finished by hand", "exports", []string{`UPDATE exports SET ready = 1, expires_micros = 9000000000000000`}, func(ctx context.Context, o *ordering) error {
+			list, err := o.Exports(ctx)
+			return listed(len(list), 0, err)
+		})
+		f("API key of one's own", "api_keys", []string{`INSERT INTO api_keys (id, hash, role, tenant, name, added_micros, expires_micros, mac)
+			SELECT X'000000000000000000000000000000ff', X'00000000000000000000000000000000000000000000000000000000000000ff', 'admin', '', name, 1, 0, mac FROM api_keys`},
+			func(ctx context.Context, o *ordering) error {
+				if _, err := o.APIKey(ctx, [32]byte{31: 0xff}, time.Now()); !errors.Is(err, ErrNotActive) {
+					return err
+				}
+				if err := o.UseAPIKey(ctx, inserted, time.Now()); !errors.Is(err, ErrNotActive) {
+					return err
+				}
+				list, err := o.APIKeys(ctx)
+				return listed(len(list), 1, err)
+			})
+		f("API key with more rights", "api_keys", []string{`UPDATE api_keys SET role = 'admin', tenant = ''`}, func(ctx context.Context, o *ordering) error {
+			if _, err := o.APIKey(ctx, [32]byte{4}, time.Now()); !errors.Is(err, ErrNotActive) {
+				return err
+			}
+			_, err := o.RevokeAPIKey(ctx, id(4), time.Now())
+			return err
+		})
+		f("author of one's own", "authors", []string{`INSERT INTO authors (name, public_key, mac) SELECT 'exporter-2', public_key, mac FROM authors`},
+			func(ctx context.Context, o *ordering) error {
+				if _, _, err := o.Author(ctx, "exporter-1"); err != nil {
+					return err // ours is as good as before
+				}
+				if _, err := o.Authors(ctx); !errors.Is(err, ErrForged) {
+					return err
+				}
+				_, _, err := o.Author(ctx, "exporter-2")
+				return err
+			})
+		f("author's key replaced", "authors", []string{`UPDATE authors SET public_key = X'00000000000000000000000000000000000000000000000000000000000000ff'`},
+			func(ctx context.Context, o *ordering) error {
+				return o.AddAuthor(ctx, Author{"exporter-1", ed25519.PublicKey(bytes.Repeat([]byte{5}, 32))})
+			})
+		erase := func(ctx context.Context, o *ordering) error {
+			_, _, err := o.Erase(ctx, Erasure{Request: id(20), Subject: o.people[1].ID, At: time.Now(), Suppression: Suppression{Until: at}})
+			return err
+		}
+		f("hold lifted by hand", "holds", []string{`UPDATE holds SET lifted_micros = 1`}, erase)
+		f("hold moved to another person", "holds", []string{`UPDATE holds SET subject = X'000000000000000000000000000000ff'`}, erase)
+		f("hold of one's own", "holds", []string{`INSERT INTO holds (id, subject, reason, author, at_micros, expires_micros, mac)
+			SELECT X'000000000000000000000000000000ff', subject, 'r', 'a', 1, 0, mac FROM holds`}, func(ctx context.Context, o *ordering) error {
+			_, err := o.Holds(ctx)
+			return err
+		})
+		f("hold forged, lifted", "holds", []string{`UPDATE holds SET expires_micros = 1`}, func(ctx context.Context, o *ordering) error {
+			_, err := o.LiftHold(ctx, id(6), time.Now())
+			return err
+		})
+		f("destruction that never was", "destroyed", []string{`INSERT INTO destroyed (request, subject, key_id, at_micros, exports, mac)
+			SELECT X'01000000000000000000000000000000', s.id, s.key_id, 1, 0, d.mac FROM destroyed d, subjects s LIMIT 1`}, func(ctx context.Context, o *ordering) error {
+			if _, _, err := o.Erase(ctx, Erasure{Request: id(1), Subject: o.people[0].ID, At: time.Now(), Suppression: Suppression{Until: at}}); !errors.Is(err, ErrForged) {
+				return err
+			}
+			_, _, err := o.Destroyed(ctx, id(1))
+			return err
+		})
+		f("remark of one's own", "outbox", []string{`INSERT INTO outbox (event_id, at_micros, record, mac) SELECT X'000000000000000000000000000000ff', 1, record, mac FROM outbox LIMIT 1`},
+			func(ctx context.Context, o *ordering) error {
+				for range 2 { // what is not ours is gone, and keeps nothing
+					list, err := o.ClaimUnsaid(ctx, 10, time.Now(), time.Now())
+					if err := listed(len(list), 2, err); !errors.Is(err, ErrForged) {
+						return err
+					}
+				}
+				o.wantForged()
+				return ErrForged
+			})
+		f("restriction lifted by hand", "restrictions", []string{`UPDATE restrictions SET lifted_micros = 1`}, func(ctx context.Context, o *ordering) error {
+			if marked, err := o.Restricted(ctx, []gdpr.SubjectID{o.people[1].ID}); err != nil || !marked[o.people[1].ID] {
+				return fmt.Errorf("%v, %w", marked, err)
+			}
+			if _, err := o.Unrestrict(ctx, o.people[1].ID, time.Now()); !errors.Is(err, ErrForged) {
+				return err
+			}
+			_, err := o.Restrict(ctx, o.people[1].ID, id(8), time.Now())
+			return err
+		})
+		f("consent changed", "consents", []string{`UPDATE consents SET since_micros = 1`}, func(ctx context.Context, o *ordering) error {
+			_, err := o.Consent(ctx, people(1, 1)[0], "marketing")
+			return err
+		})
+		f("history of consents changed", "consent_changes", []string{`UPDATE consent_changes SET state = 'withdrawn'`}, func(ctx context.Context, o *ordering) error {
+			_, err := o.Consents(ctx, o.people[1].ID)
+			return err
+		})
+	})
+}
+
+// blobs writes SQLite's literals of bytes as PostgreSQL knows them.
+func blobs(driver, statement string) string {
+	if driver != DriverPostgres {
+		return statement
+	}
+	return strings.ReplaceAll(statement, "X'", `'\x`)
+}
+
+// A row, its MAC included, counts nowhere but in its own place.
+func TestSwappedRowsAreForged(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		o := newOrdering(t, cfg)
+		if err := o.AddHold(t.Context(), Hold{ID: [16]byte{60}, Subject: o.people[0].ID, Reason: "case 13", Author: "counsel", At: at}); err != nil {
+			t.Fatal(err)
+		}
+		o.attack(`UPDATE holds SET id = ? WHERE id = ?`, bytes.Repeat([]byte{1}, 16), append([]byte{6}, make([]byte, 15)...))
+		o.attack(`UPDATE holds SET id = ? WHERE id = ?`, append([]byte{6}, make([]byte, 15)...), append([]byte{60}, make([]byte, 15)...))
+		o.attack(`UPDATE holds SET id = ? WHERE id = ?`, append([]byte{60}, make([]byte, 15)...), bytes.Repeat([]byte{1}, 16))
+		if list, err := o.Forged(t.Context()); err != nil || len(list) != 2 {
+			t.Errorf("%v, %v", list, err)
+		}
+	})
+}
+
+// What the threat model says cannot be found in the vault by itself: an earlier state of the same row, and a row that is gone.
+func TestEarlierStateOfARowCounts(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		o := newOrdering(t, cfg)
+		o.attack(`CREATE TABLE saved AS SELECT * FROM holds`)
+		if lifted, err := o.LiftHold(t.Context(), [16]byte{6}, time.Now()); err != nil || !lifted {
+			t.Fatal(lifted, err)
+		}
+		o.attack(`DELETE FROM holds`)
+		o.wantForged()
+		o.attack(`INSERT INTO holds SELECT * FROM saved`)
+		o.wantForged()
+		if list, err := o.Holds(t.Context()); err != nil || len(list) != 1 || !list[0].Active(time.Now()) {
+			t.Errorf("%+v, %v", list, err)
+		}
+	})
+}
+
+// MACs outlive the key-encryption keys: nothing is forged after a rotation, and what is forged stays so.
+func TestMACsAfterRotation(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		o := newOrdering(t, cfg)
+		for range 2 {
+			if done, err := o.Rotate(t.Context(), time.Nanosecond); err != nil || len(done.Retired) != 1 {
+				t.Fatalf("%+v, %v", done, err)
+			}
+		}
+		o.wantForged()
+		again := openVault(t, cfg, o.keys)
+		if again.secrets != o.secrets {
+			t.Error("the secrets changed")
+		}
+		if list, err := again.Forged(t.Context()); err != nil || len(list) != 0 {
+			t.Errorf("%v, %v", list, err)
+		}
+		o.attack(`UPDATE requests SET options = '{"recipient":"age1mine"}'`)
+		if done, err := o.Rotate(t.Context(), time.Nanosecond); err != nil || len(done.Retired) != 1 {
+			t.Errorf("a forged row keeps the keyring from being rotated: %+v, %v", done, err)
+		}
+		o.wantForged("requests")
+	})
+}
+
+// asBefore makes the vault what the version before MACs has left: no MACs, and secrets without a key for them.
+func (o *ordering) asBefore() {
+	o.t.Helper()
+	for _, table := range macTables() {
+		o.attack(`UPDATE ` + table.name + ` SET mac = NULL`)
+	}
+	w, err := o.keys.wrapper(o.t.Context(), int(o.generation.Load()))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.attack(`UPDATE deployment SET secrets = ?`, w.wrap(purposeDeployment, []byte(o.deployment), slices.Concat(o.secrets.search[:], o.secrets.lookup[:])))
+}
+
+// Rows from before are given MACs once, by the first of all that open the vault.
+func TestRowsFromBeforeAreAdoptedOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		o := newOrdering(t, cfg)
+		o.asBefore()
+		opened := make([]*Vault, 4)
+		var wg sync.WaitGroup
+		for i := range opened {
+			wg.Go(func() {
+				var err error
+				if opened[i], err = Open(t.Context(), cfg, o.keys); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		for _, v := range opened {
+			if v == nil {
+				t.FailNow()
+			}
+			if v.secrets != opened[0].secrets || v.secrets.rows == o.secrets.rows || v.secrets.lookup != o.secrets.lookup {
+				t.Error("other secrets")
+			}
+			if list, err := v.Forged(t.Context()); err != nil || len(list) != 0 {
+				t.Errorf("%v, %v", list, err)
+			}
+			if err := v.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// Whoever has no keyring cannot have it done again: not by removing the MACs, nor the deployment, nor by putting back secrets from before over rows that have MACs.
+func TestNobodyAdoptsAgain(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		o := newOrdering(t, cfg)
+		o.attack(`UPDATE holds SET mac = NULL`)
+		again := openVault(t, cfg, o.keys)
+		if list, err := again.Forged(t.Context()); err != nil || len(list) != 1 {
+			t.Errorf("without MACs: %v, %v", list, err)
+		}
+		o.asBefore()
+		o.attack(`UPDATE holds SET mac = ?`, make([]byte, 33))
+		if _, err := Open(t.Context(), cfg, o.keys); !errors.Is(err, ErrForged) {
+			t.Errorf("secrets from before beside MACs: %v", err)
+		}
+		for _, table := range macTables() {
+			o.attack(`UPDATE ` + table.name + ` SET mac = NULL`)
+		}
+		o.attack(`DELETE FROM deployment`)
+		anew := openVault(t, cfg, o.keys)
+		if list, err := anew.Forged(t.Context()); err != nil || len(list) < len(macTables()) {
+			t.Errorf("without a deployment: %v, %v", list, err)
+		}
+	})
+}
+
+// The migration itself, with rows of the version before.
+func TestMigrationToMACs(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		db, err := openDatabase(Config{Driver: cfg.Driver, DSN: cfg.DSN, Timeout: defaultTimeout})
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine, files, err := db.migrations()
+		if err != nil {
+			t.Fatal(err)
+		}
+		provider, err := goose.NewProvider(engine, db.write, files, goose.WithDisableGlobalRegistry(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := provider.UpTo(t.Context(), 11); err != nil {
+			t.Fatal(err)
+		}
+		keys, _ := newKeyring(t)
+		w, err := keys.wrapper(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec := func(statement string, args ...any) {
+			t.Helper()
+			if _, err := db.exec(t.Context(), statement, args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		exec(insertDeployment, cfg.Deployment, 1, w.wrap(purposeDeployment, []byte(cfg.Deployment), bytes.Repeat([]byte{1}, 64)))
+		exec(insertFingerprint, 1, w.fingerprint())
+		exec(`INSERT INTO holds (id, subject, reason, author, at_micros, expires_micros) VALUES (?, ?, 'r', 'a', 5, 0)`, make([]byte, 16), make([]byte, 16))
+		request := newUUID()
+		exec(`INSERT INTO requests (id, caller, kind, state, wrapped, identity, options, verified_by, received_micros, due_micros, changed_micros)
+			VALUES (?, 'c', 'erasure', 'verified', 1, ?, '{}', 'operator', 1, 2, 3)`, request[:], w.wrap(purposeRequest, request[:], Identity{"acme", "mia"}.encode()))
+		if err := db.close(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			v := openVault(t, cfg, keys)
+			if list, err := v.Holds(t.Context()); err != nil || len(list) != 1 {
+				t.Errorf("%v, %v", list, err)
+			}
+			list, err := v.OpenRequests(t.Context(), time.Now())
+			if err != nil || len(list) != 1 {
+				t.Fatalf("%v, %v", list, err)
+			}
+			if who, ok, err := v.RequestIdentity(t.Context(), list[0]); err != nil || !ok || who.User != "mia" {
+				t.Errorf("%v, %v, %v", who, ok, err)
+			}
+		}
+	})
+}
+
+// A forged name cannot write lines of its own into our logs, nor fill them.
+func TestForgedErrorSaysNothing(t *testing.T) {
+	author := Author{Name: "x\nerror: " + strings.Repeat("é", 1000)}
+	var text rowText
+	author.describe(&text)
+	message := (&ForgedError{Table: text.table, Row: text.row}).Error()
+	if strings.ContainsAny(message, "\né") || len(message) > 600 {
+		t.Errorf("%q", message)
+	}
+}
+
+// No two different rows have the same text.
+func TestRowTextIsUnambiguous(t *testing.T) {
+	text := func(build func(t *rowText)) string {
+		var r rowText
+		r.beginNamed("t", "r")
+		build(&r)
+		return string(r.text)
+	}
+	seen := map[string]bool{}
+	for _, one := range []string{
+		text(func(t *rowText) { t.string("ab"); t.string("c") }), text(func(t *rowText) { t.string("a"); t.string("bc") }),
+		text(func(t *rowText) { t.string("abc"); t.string("") }), text(func(t *rowText) { t.string(""); t.string("abc") }),
+		text(func(t *rowText) { t.number(1); t.number(0) }), text(func(t *rowText) { t.number(0); t.number(1) }),
+		text(func(t *rowText) { t.present(nil) }), text(func(t *rowText) { t.present([]byte{}) }),
+	} {
+		if seen[one] {
+			t.Errorf("twice: %q", one)
+		}
+		seen[one] = true
+	}
+}
+
+// The MAC of a row never changes, whatever else does: rows of older versions would be forged.
+func TestRowMACGolden(t *testing.T) {
+	v := &Vault{secrets: deploymentSecrets{rows: [32]byte(bytes.Repeat([]byte{7}, 32))}}
+	hold := Hold{ID: [16]byte{1}, Subject: gdpr.SubjectID{2}, Reason: "case 12", Author: "counsel", At: at}
+	const want = "0183312c965829e2567ccd6ffd5607dd645ee5d908c5f4210047f72f609bb4da94"
+	if got := fmt.Sprintf("%x", v.mac(&hold)); got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+}
+
+func BenchmarkRowMAC(b *testing.B) {
+	v := &Vault{}
+	hold := Hold{Reason: "case 12", Author: "counsel", At: at}
+	mac := v.mac(&hold)
+	b.ReportAllocs()
+	for b.Loop() {
+		if v.check(&hold, mac) != nil {
+			b.Fatal("forged")
+		}
+	}
+}
