@@ -1,0 +1,254 @@
+package anomaly
+
+import (
+	"bytes"
+	"math"
+	"slices"
+)
+
+// cellOrder is in what order the cells of a minute are closed.
+type cellOrder struct {
+	key entityKey
+	c   *cell
+}
+
+// closeThrough closes every minute up to the given one. What happens at a minute happens in order of minutes, whether or not events stand in it: silences,
+// ends of incidents, directives. Where nothing happens time is skipped, for a clock may leap by years.
+func (e *Engine) closeThrough(through int64) {
+	for {
+		next := min(e.first, e.nextSilence(), e.found.nextEnd(e.gapMinutes), e.directives.next())
+		if next > through {
+			break
+		}
+		e.directives.apply(e, next)
+		if m := e.open[next]; m != nil {
+			e.closeMinute(m)
+		}
+		e.closeSilences(next)
+		e.endIncidents(next)
+		e.closed = max(e.closed, next)
+	}
+	e.closed = max(e.closed, through)
+}
+
+// closeMinute decides about everyone who had events in it, finally, and learns from them. Users come first, then agents, tenants and producers.
+func (e *Engine) closeMinute(m *minute) {
+	e.order = e.order[:0]
+	for i, c := range m.cells {
+		e.order = append(e.order, cellOrder{e.entities.at(i).key, c})
+	}
+	slices.SortFunc(e.order, func(a, b cellOrder) int {
+		if a.key.kind != b.key.kind {
+			return int(a.key.kind) - int(b.key.kind)
+		}
+		if a.key.tenant != b.key.tenant {
+			if a.key.tenant < b.key.tenant { // no order between tenants matters: nothing is shared between them
+				return -1
+			}
+			return 1
+		}
+		return bytes.Compare(a.key.id[:], b.key.id[:])
+	})
+	for i := range e.order {
+		c := e.order[i].c
+		if e.order[i].key.kind == kindProducer {
+			e.closeProducer(m.number, c)
+		} else {
+			e.closeCell(m.number, c)
+		}
+		e.dropCell(c)
+	}
+	delete(e.open, m.number)
+	if e.last == m {
+		e.last = nil
+	}
+	e.spare = append(e.spare, m)
+	e.first = math.MaxInt64
+	for number := range e.open {
+		e.first = min(e.first, number)
+	}
+}
+
+// closeCell judges, learns and reports an entity's minute.
+func (e *Engine) closeCell(number int64, c *cell) {
+	ent := e.entities.at(c.entity)
+	t := e.byIndex[ent.key.tenant]
+	p := &t.peers[ent.key.kind]
+	e.roll(t, p, ent, number)
+	for r, x := range c.sums {
+		ent.hourSums[r] = saturated(ent.hourSums[r], x)
+		ent.daySums[r] = saturated(ent.daySums[r], x)
+	}
+	v := &e.verdict
+	e.judge(v, t, ent, c, number, &ent.hourSums, &ent.daySums, &ent.blocks)
+	ent.total = max(ent.total, float32(v.total))
+	e.matchWindows(v, t, ent, c, number)
+	e.decide(v, t, ent, c, number)
+	if !c.onlyLate() {
+		e.learn(t, p, ent, c, number)
+	}
+	ent.minute = number
+	if v.fresh > 0.1 {
+		ent.fresh, ent.freshAt = float32(v.fresh), number
+	}
+	e.touch(c.entity)
+}
+
+// onlyLate tells whether no event of the cell counts.
+func (c *cell) onlyLate() bool {
+	return len(c.sightings) == 0 && c.sums == [numRates]uint64{} && c.most == [numValues]uint64{}
+}
+
+// decide makes the verdict a part of an incident, or none.
+func (e *Engine) decide(v *verdict, t *tenant, ent *entity, c *cell, number int64) {
+	elapsed := 0.0
+	if ent.held != noMinute {
+		elapsed = float64(number - ent.held)
+	}
+	ent.held = number
+	surprise := v.surprise
+	if !v.mature || v.total < e.cfg.Least {
+		surprise = 0
+	}
+	// The hold is on the sum of evidence, which goes on where surprises end.
+	strength := 0.0
+	if surprise >= e.cfg.Threshold {
+		strength = ent.hold.Step(v.total, e.cfg.Least, rearm, elapsed, e.halfLifeMinutes())
+		ent.alerted = true
+	} else {
+		ent.hold.Step(0, e.cfg.Least, rearm, elapsed, e.halfLifeMinutes())
+	}
+	e.found.add(e, v, t, ent, c, number, surprise >= e.cfg.Threshold, strength >= 1)
+}
+
+func (e *Engine) halfLifeMinutes() float64 { return e.cfg.HalfLife.Minutes() }
+
+// rearm is by what factor evidence must exceed what was held of the last.
+const rearm = 1.3
+
+// roll ends the hour and the day of the entity if the minute lies in later ones, and learns them.
+func (e *Engine) roll(t *tenant, p *peers, ent *entity, number int64) {
+	hour, day := int32(floorDiv(number, minutesOfHour)), int32(floorDiv(number, minutesOfDay))
+	if ent.since == never32 {
+		ent.since = day
+		p.entities++
+		t.dirty = true
+	}
+	if p.since == never32 {
+		p.since = day
+	}
+	if hour != ent.hour {
+		if ent.hour != never32 {
+			for r := range numRates {
+				x := rates[r].of(ent.hourSums[r])
+				ent.levels[perHour][r].Learn(x, memory[perHour])
+				p.levels[perHour][r].Learn(x, peersMemory[perHour])
+			}
+		}
+		ent.hour, ent.hourSums, ent.said[perHour-1] = hour, [numRates]uint64{}, [numRates]float32{}
+	}
+	if day != ent.day {
+		if ent.day != never32 {
+			e.endDay(t, p, ent)
+		}
+		ent.day, ent.daySums, ent.said[perDay-1] = day, [numRates]uint64{}, [numRates]float32{}
+	}
+	bit := uint32(1) << uint(int64(hour)-24*int64(day))
+	ent.hoursToday |= bit
+}
+
+// endDay teaches what the entity's day was: its sums to its levels, its largest deviations to the tails that are shared.
+func (e *Engine) endDay(t *tenant, p *peers, ent *entity) {
+	t.dirty = true
+	for r := range numRates {
+		x := rates[r].of(ent.daySums[r])
+		own := &ent.levels[perDay][r]
+		own.Learn(x, memory[perDay])
+		p.levels[perDay][r].Learn(x, peersMemory[perDay])
+		if ent.alerted {
+			// What was an incident once is what is usual soon, if it lasts: the level forgets what it was so sure of.
+			for w := range numWindows {
+				ent.levels[w][r].count = min(ent.levels[w][r].count, relearn[w])
+			}
+		}
+	}
+	total := float64(ent.total)
+	if !ent.alerted {
+		for i, b := range ent.blocks {
+			p.learnTail(i, ofBlock(b))
+		}
+		p.total.LearnHalf(total)
+		p.total.LearnHalf(total)
+		p.days++
+	}
+	week := weekend(int64(ent.day))
+	if ent.hourDays[week] >= 200 { // so that the counts stay within a byte, and the distant past counts less
+		ent.hourDays[week] /= 2
+		for h := range ent.hours[week] {
+			ent.hours[week][h] /= 2
+		}
+	}
+	ent.hourDays[week]++
+	p.hourDays[week]++
+	for h := range 24 {
+		if ent.hoursToday&(1<<h) != 0 {
+			ent.hours[week][h]++
+			p.hours[week][h]++
+		}
+	}
+	for n := range numNovelties {
+		today := float32(min(ent.novelToday[n], 1))
+		if ent.days > 0 { // on its first day everything is new
+			ent.novel[n] += (today - ent.novel[n]) / float32(min(ent.days, 20))
+			p.novel[n] += (today - p.novel[n]) / float32(min(p.days+1, 5000))
+		}
+	}
+	if ent.days < math.MaxUint16 {
+		ent.days++
+	}
+	ent.blocks, ent.total, ent.alerted, ent.hoursToday, ent.novelToday = [numTails]uint8{}, 0, false, 0, [numNovelties]uint8{}
+}
+
+// relearn is how many windows a level believes to have seen after a day with an incident.
+var relearn = [numWindows]uint32{perMinute: 60, perHour: 12, perDay: 3}
+
+// learn takes in the minute.
+func (e *Engine) learn(t *tenant, p *peers, ent *entity, c *cell, number int64) {
+	for r, x := range c.sums {
+		y := rates[r].of(x)
+		ent.levels[perMinute][r].Learn(y, memory[perMinute])
+		p.levels[perMinute][r].Learn(y, peersMemory[perMinute])
+	}
+	for k, x := range c.most {
+		if x > 0 {
+			y := values[k].of(x)
+			ent.sizes[k].Learn(y, sizesMemory)
+			p.sizes[k].Learn(y, sizesPeersMemory)
+		}
+	}
+	day := uint16(floorDiv(number, minutesOfDay))
+	for i := range c.sightings {
+		s := &c.sightings[i]
+		if !ent.knows(s.what, s.hash) {
+			if ent.novelToday[s.what] < math.MaxUint8 {
+				ent.novelToday[s.what]++
+			}
+			if ent.key.kind == kindSubject {
+				k := popularKey{s.what, s.hash}
+				if n, ok := t.popular[k]; ok || len(t.popular) < maxPopular {
+					t.popular[k] = n + 1
+				}
+			}
+		}
+		ent.meet(s.what, s.hash, day)
+	}
+	t.dirty = true
+}
+
+// touch notes that an entity's state has changed.
+func (e *Engine) touch(i uint32) {
+	if ent := e.entities.at(i); !ent.dirty {
+		ent.dirty = true
+		e.changed = append(e.changed, i)
+	}
+}

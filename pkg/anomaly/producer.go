@@ -1,0 +1,162 @@
+package anomaly
+
+import (
+	"fmt"
+	"math"
+	"slices"
+)
+
+// producer is what is kept of a sending process: how far its numbers have been seen without a gap, and for how long it is silent at most.
+type producer struct {
+	key  entityKey
+	name string
+	// From base to most, seen numbers were seen. A process that begins again at 0 is another one.
+	base, most, seen uint64
+	// missing is how many were missing at the end of the last minute, and gapSince since when; reported is how many of them were said.
+	missing, reported uint64
+	gapSince          int64
+	first, last       int64 // active minutes; last is the one silence is counted from
+	minutes           uint32
+	// quiet is the longest silence so far, in minutes, and the longest but one, so that a single outage does not make long silences normal.
+	quiet, quietNext int64
+	silent           bool // was said
+	dirty            bool
+}
+
+const (
+	// gapPatience is for how many minutes a number may be missing: events overtake each other.
+	gapPatience = 6
+	// A producer's silence is judged after denseDays days if it never paused for longer than densePause minutes, otherwise after sparseDays: then it has shown
+	// a weekend.
+	denseDays, sparseDays = 2, 9
+	densePause            = 60
+	leastSilence          = 15
+	// densely and sparsely are by what factor its longest silence must be exceeded.
+	densely, sparsely = 4.0, 1.5
+	// noSilence: nothing that could be silent is known.
+	noSilence = math.MaxInt64
+	leastSeen = 100 // active minutes
+)
+
+// produced adds an event to the cell of its producer.
+func (e *Engine) produced(m *minute, t *tenant, o *Observation) {
+	key := entityKey{t.index, kindProducer, nameID(o.Producer)}
+	i, ok := e.index[key]
+	if !ok {
+		if i, ok = e.newEntity(key, o.Producer); !ok {
+			e.stats.Unwatched++
+			return
+		}
+	}
+	c := m.cells[i]
+	if c == nil {
+		c = e.newCell(i)
+		m.cells[i] = c
+	}
+	c.events++
+	c.seqLeast = min(c.seqLeast, o.ProducerSeq)
+	c.seqMost = max(c.seqMost, o.ProducerSeq)
+	r := ref{o.Time, o.Event, o.Subject}
+	c.show(&r)
+}
+
+// closeProducer counts a producer's minute.
+func (e *Engine) closeProducer(number int64, c *cell) {
+	ent := e.entities.at(c.entity)
+	p := e.producers[ent.key]
+	if p == nil {
+		p = &producer{key: ent.key, name: e.names.list[ent.name], base: c.seqLeast, first: number, gapSince: noMinute}
+		e.producers[ent.key] = p
+	} else {
+		if pause := number - p.last; pause > p.quiet {
+			p.quiet, p.quietNext = pause, p.quiet
+		} else if pause > p.quietNext {
+			p.quietNext = pause
+		}
+		p.silent = false
+		if c.seqLeast == 0 && p.most > 0 {
+			p.base, p.most, p.seen, p.missing, p.reported = 0, 0, 0, 0, 0
+		}
+	}
+	p.last = number
+	if p.minutes < math.MaxUint32 {
+		p.minutes++
+	}
+	if c.seqLeast < p.base {
+		p.base = c.seqLeast
+	}
+	p.most = max(p.most, c.seqMost)
+	p.seen = saturated(p.seen, c.events)
+	p.missing = 0
+	if span := p.most - p.base; span != math.MaxUint64 && span+1 > p.seen {
+		p.missing = span + 1 - p.seen
+	}
+	if p.missing <= p.reported {
+		p.gapSince = noMinute
+		p.reported = p.missing
+	} else if p.gapSince == noMinute {
+		p.gapSince = number
+	}
+	if p.gapSince != noMinute && number-p.gapSince >= gapPatience {
+		e.found.addProducer(e, p, number, clue{
+			group: groupProducer, name: "gap.sequence", score: min(2+math.Log10(float64(p.missing-p.reported)), 6),
+			wanted: "numbers without gaps", pretty: fmt.Sprintf("%d events are missing before number %d", p.missing-p.reported, p.most),
+		}, c)
+		p.reported, p.gapSince = p.missing, noMinute
+	}
+	p.dirty = true
+	e.silence = noMinute
+	e.touch(c.entity)
+}
+
+// deadline is the minute at whose end the producer's silence is an incident.
+func (p *producer) deadline() int64 {
+	days := (p.last - p.first) / minutesOfDay
+	longest := max(p.quietNext, 1)
+	switch {
+	case p.silent || p.minutes < leastSeen:
+		return noSilence
+	case p.quiet <= densePause && days >= denseDays:
+		return p.last + max(int64(densely*float64(p.quiet)), leastSilence)
+	case days >= sparseDays:
+		// The longest silence may be an outage, but no shorter than half of it is one.
+		return p.last + max(int64(sparsely*float64(max(longest, p.quiet/2))), int64(p.quiet)+leastSilence)
+	}
+	return noSilence
+}
+
+// nextSilence is the first minute at which a producer is silent for too long.
+func (e *Engine) nextSilence() int64 {
+	if e.silence == noMinute {
+		e.silence = noSilence
+		for _, p := range e.producers {
+			e.silence = min(e.silence, p.deadline())
+		}
+	}
+	return e.silence
+}
+
+// closeSilences reports who is silent at the end of a minute.
+func (e *Engine) closeSilences(number int64) {
+	if e.nextSilence() > number {
+		return
+	}
+	var silent []*producer
+	for _, p := range e.producers {
+		if p.deadline() <= number {
+			silent = append(silent, p)
+		}
+	}
+	slices.SortFunc(silent, func(a, b *producer) int { return compareKeys(e, a.key, b.key) })
+	for _, p := range silent {
+		p.silent, p.dirty = true, true
+		e.found.addProducer(e, p, number, clue{
+			group: groupProducer, name: "silence.producer", score: 4,
+			wanted: fmt.Sprintf("at most %d minutes without an event", p.quiet), pretty: fmt.Sprintf("nothing for %d minutes", number-p.last),
+		}, nil)
+		if i, ok := e.index[p.key]; ok {
+			e.touch(i)
+		}
+	}
+	e.silence = noMinute
+}

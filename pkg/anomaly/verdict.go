@@ -1,0 +1,413 @@
+package anomaly
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/agentaudit/agentaudit/pkg/scan"
+)
+
+func exp2(x float64) float64 { return math.Exp2(x) }
+
+// clue is one piece of evidence before it is written out.
+type clue struct {
+	group   group
+	rate    rate
+	window  window
+	value   value
+	what    novelty
+	name    string // what is new
+	x       uint64
+	usual   float64 // the centre of what is expected, on the measure's scale
+	scale   float64
+	score   float64
+	hour    int
+	wanted  string // what was expected, where it is no amount
+	pretty  string // what was seen
+	guarded bool   // touches protected data
+	grave   Severity
+	ref     ref
+}
+
+// group is the kind of evidence: within one it is the same thing seen in several ways, of different ones each says something of its own.
+type group uint8
+
+const (
+	groupRate group = iota
+	groupValue
+	groupNovel
+	groupHour
+	groupOrder
+	groupFinding
+	groupRule
+	groupProducer
+	numGroups
+)
+
+// verdict is what is thought of one entity in one minute. It is reused.
+type verdict struct {
+	clues  []clue
+	groups [numGroups]float64
+	total  float64
+	// surprise is −log10 of the share of the entities' days with that much evidence.
+	surprise float64
+	mature   bool
+	alone    Severity // of a rule that has matched; 0: none
+	fresh    float64  // novelty, with what was new a while ago
+	ratio    float64  // the largest factor by which something exceeds what is expected at most
+	guarded  bool
+}
+
+// signal is the name by which feedback and suppressions know it.
+func (c *clue) signal() string {
+	switch c.group {
+	case groupRate:
+		return rates[c.rate].name
+	case groupValue:
+		return values[c.value].name
+	case groupNovel:
+		return novelties[c.what].name
+	case groupHour:
+		return "novel.hour"
+	case groupOrder:
+		return "order.read_then_send"
+	}
+	return c.name
+}
+
+const (
+	// noticed is the surprise below which a clue says nothing: one day in ten has as much.
+	noticed = 1.0
+	// freshMinutes is in how many minutes novelty is forgotten by half: what is done with a stolen key is done soon.
+	freshMinutes = 45
+	// grown is by what factor the sum of an hour or a day must have grown since it was last said.
+	grown = 1.5
+	// newNovelty and believedNovelty: of an entity that has few days behind it, nearly everything is new.
+	settlingDays = 3
+)
+
+// judge weighs what an entity has done in a minute against its past. The sums of the hour and the day include this minute. It changes nothing but v; the
+// entity's blocks are raised by raise, if it is not nil.
+func (e *Engine) judge(v *verdict, t *tenant, ent *entity, c *cell, number int64, hourSums, daySums *[numRates]uint64, raise *[numTails]uint8) {
+	*v = verdict{clues: v.clues[:0]}
+	p := &t.peers[ent.key.kind]
+	day := floorDiv(number, minutesOfDay)
+	v.mature = p.since != never32 && day-int64(p.since) >= int64(e.cfg.LearnDays) && p.days >= maturity[ent.key.kind]
+	e.judgeRates(v, p, ent, c, hourSums, daySums, raise)
+	if ent.key.kind != kindTenant {
+		e.judgeNovelty(v, t, p, ent, c)
+	}
+	e.judgeOrder(v, p, ent, c, hourSums)
+	if ent.key.kind == kindSubject {
+		e.judgeHour(v, p, ent, number)
+	}
+	for i := range c.proofs {
+		pr := &c.proofs[i]
+		k := clue{group: groupFinding, name: pr.name, pretty: pr.title, score: pr.score, grave: pr.severity, ref: pr.ref}
+		if pr.alone {
+			k.group = groupRule
+		}
+		v.clues = append(v.clues, k)
+	}
+	e.suppressed(v, ent, number, 0)
+	v.sum(ent, number)
+	v.surprise = p.total.Surprise(v.total)
+}
+
+// maturity is how many days of entities must have been seen before their tails are believed.
+var maturity = [kindTenant + 1]uint64{kindSubject: 40, kindAgent: 10, kindTenant: 5}
+
+func (e *Engine) judgeRates(v *verdict, p *peers, ent *entity, c *cell, hourSums, daySums *[numRates]uint64, raise *[numTails]uint8) {
+	for r := range numJudged {
+		if c.sums[r] == 0 {
+			continue
+		}
+		m := &rates[r]
+		sums := [numWindows]uint64{c.sums[r], hourSums[r], daySums[r]}
+		for w, x := range sums {
+			w := window(w)
+			if raise == nil && x < m.least[w] {
+				continue
+			}
+			location, scale := usual(&ent.levels[w][r], &p.levels[w][r], believed[w], m.floor())
+			z := (m.of(x) - location) / scale
+			if z <= 0 {
+				continue
+			}
+			i := tailOfRate(w, r)
+			if raise != nil {
+				raise[i] = max(raise[i], blockOf(z))
+			}
+			if x < m.least[w] || w != perMinute && float64(x) < grown*float64(ent.said[w-1][r]) {
+				continue
+			}
+			if s := p.tail(i).Surprise(z); s >= noticed {
+				v.clues = append(v.clues, clue{group: groupRate, rate: r, window: w, x: x, usual: location, scale: scale, score: s})
+			}
+		}
+	}
+	for k := range numValues {
+		x := c.most[k]
+		if x == 0 {
+			continue
+		}
+		m := &values[k]
+		if raise == nil && x < m.least[perMinute] {
+			continue
+		}
+		location, scale := usual(&ent.sizes[k], &p.sizes[k], sizesBelieved, m.floor())
+		z := (m.of(x) - location) / scale
+		if z <= 0 {
+			continue
+		}
+		i := tailOfValue(k)
+		if raise != nil {
+			raise[i] = max(raise[i], blockOf(z))
+		}
+		if x < m.least[perMinute] {
+			continue
+		}
+		if s := p.tail(i).Surprise(z); s >= noticed {
+			v.clues = append(v.clues, clue{group: groupValue, value: k, x: x, usual: location, scale: scale, score: s})
+		}
+	}
+}
+
+// leastNovelty is the rate a day of new things that is believed at least: nobody has been watched for long enough to say less.
+const leastNovelty = 0.003
+
+func (e *Engine) judgeNovelty(v *verdict, t *tenant, p *peers, ent *entity, c *cell) {
+	settled := min(float64(ent.days)/settlingDays, 1)
+	if settled == 0 {
+		return
+	}
+	for i := range c.sightings {
+		s := &c.sightings[i]
+		if ent.knows(s.what, s.hash) {
+			continue
+		}
+		days := float64(ent.days)
+		rate := (days*float64(ent.novel[s.what]) + 10*float64(p.novel[s.what])) / (days + 10)
+		score := -math.Log10(min(max(rate, leastNovelty), 1))
+		if ent.key.kind == kindSubject {
+			users := t.popular[popularKey{s.what, s.hash}]
+			if share := float64(users) / float64(max(p.entities, 1)); share > 0 {
+				score = min(score, -math.Log10(min(share, 1)))
+			}
+			if users == 0 && s.what != newNetwork {
+				score += 0.5 // nobody has used it
+			}
+		}
+		if s.protected && s.what != newNetwork && s.what != newModel {
+			score += 2
+			v.guarded = true
+		}
+		score *= settled
+		if score >= 0.5 {
+			v.clues = append(v.clues, clue{group: groupNovel, what: s.what, name: s.name, score: min(score, MaxSurprise), guarded: s.protected, ref: s.ref})
+		}
+	}
+}
+
+// judgeHour asks how often the user is active at this time of day; neighbouring hours count, as people come earlier and later.
+func (e *Engine) judgeHour(v *verdict, p *peers, ent *entity, number int64) {
+	week := weekend(floorDiv(number, minutesOfDay))
+	days := float64(ent.hourDays[week])
+	if days < 3 && ent.days < 8 {
+		return
+	}
+	hour := int(floorDiv(number, minutesOfHour) - 24*floorDiv(number, minutesOfDay))
+	near := max(ent.hours[week][hour], ent.hours[week][(hour+1)%24], ent.hours[week][(hour+23)%24])
+	all := float64(max(p.hourDays[week], 1))
+	share := float64(p.hours[week][hour]) / all
+	score := -math.Log10((float64(near) + 2*share + 0.02) / (days + 2.02))
+	if score = min(score, 2); score >= 0.5 {
+		v.clues = append(v.clues, clue{group: groupHour, hour: hour, score: score})
+	}
+}
+
+// judgeOrder sees what no single number shows: much was read, and then something was sent out.
+func (e *Engine) judgeOrder(v *verdict, p *peers, ent *entity, c *cell, hourSums *[numRates]uint64) {
+	if c.lastSend == 0 || hourSums[rateRows] < rates[rateRows].least[perMinute] {
+		return
+	}
+	read, sent := 0.0, 0.0
+	for _, k := range []rate{rateRows, rateSends} {
+		m := &rates[k]
+		location, scale := usual(&ent.levels[perHour][k], &p.levels[perHour][k], believed[perHour], m.floor())
+		if z := (m.of(hourSums[k]) - location) / scale; z > 0 {
+			s := p.tail(tailOfRate(perHour, k)).Surprise(z)
+			if k == rateRows {
+				read = s
+			} else {
+				sent = s
+			}
+		}
+	}
+	// Rows that were read in an earlier minute of the hour were read before anything that is sent in this one.
+	before := hourSums[rateRows] > c.sums[rateRows] || c.firstRead != 0 && c.firstRead < c.lastSend
+	if before && read >= 0.7 && sent >= 0.7 {
+		v.clues = append(v.clues, clue{group: groupOrder, x: hourSums[rateRows], score: min(read, sent)})
+	}
+}
+
+// sum brings the evidence of all groups together. Within a group it is Fuse's norm, as its parts see one thing; across groups it is the sum. How often that
+// much comes together by chance, dependent as it may be, the tail of the totals knows.
+func (v *verdict) sum(ent *entity, number int64) {
+	var power [numGroups]float64
+	for i := range v.clues {
+		c := &v.clues[i]
+		if c.group == groupRule {
+			v.alone = max(v.alone, c.grave)
+			continue
+		}
+		power[c.group] += math.Pow(c.score, 4)
+		if c.group == groupRate || c.group == groupValue {
+			v.ratio = max(v.ratio, c.excess())
+		}
+	}
+	for g := range power {
+		v.groups[g] = math.Sqrt(math.Sqrt(power[g]))
+	}
+	v.fresh = v.groups[groupNovel]
+	if ent.freshAt != noMinute {
+		v.fresh = max(v.fresh, float64(ent.fresh)*math.Exp2(-float64(max(number-ent.freshAt, 0))/freshMinutes))
+	}
+	main := v.groups[groupRate] + v.groups[groupValue]/2 + v.fresh + v.groups[groupFinding] + v.groups[groupOrder]/2
+	// The hour alone is nothing: people work at night.
+	v.total = main + min(v.groups[groupHour], main/2)
+}
+
+// excess is by what factor the amount exceeds what is expected at most.
+func (c *clue) excess() float64 {
+	m := c.measure()
+	return float64(c.x) / max(m.back(c.usual+2*c.scale), float64(m.least[perMinute])/10, 1)
+}
+
+func (c *clue) measure() *measure {
+	if c.group == groupValue {
+		return &values[c.value]
+	}
+	return &rates[c.rate]
+}
+
+// scoreOf is what a rule's match is worth beside surprises.
+func scoreOf(s Severity) float64 { return 1.5 * float64(s) }
+
+func severityOf(t scan.Threat) Severity {
+	switch t {
+	case scan.Critical:
+		return Critical
+	case scan.High:
+		return High
+	case scan.Medium:
+		return Medium
+	}
+	return Low
+}
+
+// findingScore is what a finding is worth: little by itself, since texts about attacks look like attacks, and much together with other evidence.
+func findingScore(t scan.Threat) float64 {
+	switch t {
+	case scan.Critical:
+		return 2
+	case scan.High:
+		return 1.5
+	}
+	return 0.7
+}
+
+func findingName(name string) string { return "finding." + name }
+
+// severity of the verdict.
+func (v *verdict) severity(threshold float64) Severity {
+	s := v.alone
+	if !v.mature || v.surprise < threshold {
+		return s
+	}
+	kinds := 0
+	for _, g := range []float64{v.groups[groupRate], v.groups[groupValue], v.fresh, v.groups[groupFinding], v.groups[groupOrder]} {
+		if g >= 1.5 {
+			kinds++
+		}
+	}
+	by := Medium
+	if v.guarded || kinds >= 2 && v.surprise >= threshold+0.7 || v.ratio >= 8 {
+		by = High
+	}
+	if v.ratio >= 25 && kinds >= 2 || v.ratio >= 8 && kinds >= 3 || v.ratio >= 100 {
+		by = Critical
+	}
+	return max(s, by)
+}
+
+// signals writes the clues out, the strongest first, at most MaxSignals, of each name the strongest.
+func (v *verdict) signals(dst []Signal, p *peers, since time.Time) []Signal {
+	slices.SortStableFunc(v.clues, func(a, b clue) int {
+		switch {
+		case a.score > b.score:
+			return -1
+		case a.score < b.score:
+			return 1
+		}
+		return 0
+	})
+	for i := range v.clues {
+		c := &v.clues[i]
+		if len(dst) == MaxSignals {
+			break
+		}
+		name := c.signal()
+		if slices.ContainsFunc(dst, func(s Signal) bool { return s.Name == name }) {
+			continue
+		}
+		s := Signal{Name: name, Score: math.Round(100*c.score) / 100, Since: since}
+		s.Expected, s.Observed = c.texts(p)
+		dst = append(dst, s)
+	}
+	return dst
+}
+
+// texts says what was expected and what was seen.
+func (c *clue) texts(p *peers) (expected, observed string) {
+	switch c.group {
+	case groupRate:
+		m := &rates[c.rate]
+		limit := m.back(c.usual + c.scale*usualLimit(p.tail(tailOfRate(c.window, c.rate))))
+		return "at most " + m.text(limit) + " " + windowNames[c.window], m.text(float64(c.x)) + " " + windowNames[c.window]
+	case groupValue:
+		m := &values[c.value]
+		limit := m.back(c.usual + c.scale*usualLimit(p.tail(tailOfValue(c.value))))
+		return "at most " + m.text(limit), m.text(float64(c.x))
+	case groupNovel:
+		n := novelties[c.what]
+		observed = "a new " + n.what
+		if c.name != "" {
+			observed = fmt.Sprintf("%s %s, for the first time", n.what, c.name)
+		}
+		if c.guarded {
+			observed += ", on protected data"
+		}
+		return "only what was used before", observed
+	case groupHour:
+		return "hours in which there was activity before", fmt.Sprintf("activity at %02d:00 UTC", c.hour)
+	case groupOrder:
+		return "much reading or much sending, not one after the other", fmt.Sprintf("%s within an hour, then messages sent out", rates[rateRows].text(float64(c.x)))
+	case groupFinding:
+		return "no such finding", "found, of " + c.grave.String() + " threat"
+	case groupRule:
+		return "no match", c.pretty
+	}
+	return c.wanted, c.pretty
+}
+
+// usualLimit is the deviation that one day in ten exceeds.
+func usualLimit(t *Tail) float64 {
+	z := 0.5
+	for z < 1000 && t.Surprise(z) < noticed {
+		z *= 1.1
+	}
+	return z
+}
