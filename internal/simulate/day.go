@@ -10,14 +10,21 @@ import (
 	"github.com/agentaudit/agentaudit/pkg/events"
 )
 
-// Day makes all events of a day, in the order in which Kafka takes them. Days are independent of each other.
+// Day makes all events of a day, in the order in which Kafka takes them. Days are independent of each other; what was begun on one goes on into the next.
 func (w *World) Day(d int) []anomaly.Observation {
 	var all []anomaly.Observation
-	for i := range w.users {
-		all = w.userDay(all, &w.users[i], d)
+	for begun := max(d-1, 0); begun <= d; begun++ {
+		var out []anomaly.Observation
+		for i := range w.users {
+			out = w.userDay(out, &w.users[i], begun)
+		}
+		all = append(all, w.begin(out, begun)...)
 	}
 	all = w.background(all, d)
-	all = w.happen(all, d)
+	from, to := w.start+int64(d)*day, w.start+int64(d+1)*day
+	all = slices.DeleteFunc(all, func(o anomaly.Observation) bool { return o.Time < from || o.Time >= to })
+	w.change(all, d)
+	all = slices.DeleteFunc(all, func(o anomaly.Observation) bool { return w.silenced(&o) })
 	slices.SortStableFunc(all, func(a, b anomaly.Observation) int {
 		switch {
 		case a.Time < b.Time:

@@ -124,36 +124,47 @@ func (w *World) plan() {
 	slices.SortFunc(w.labels, func(a, b Label) int { return int(a.From/minute - b.From/minute) })
 }
 
-// happen adds and changes the events of the day's incidents. They all begin on the day they belong to; what runs over midnight is cut there.
-func (w *World) happen(out []anomaly.Observation, d int) []anomaly.Observation {
+// begin adds the events of the incidents that begin on a day.
+func (w *World) begin(out []anomaly.Observation, d int) []anomaly.Observation {
 	from, to := w.start+int64(d)*day, w.start+int64(d+1)*day
 	for i := range w.labels {
 		l := &w.labels[i]
-		if l.From < from || l.From >= to {
+		if l.From < from || l.From >= to || l.Kind == SilentProducer || l.Kind == FailingAgent || l.Kind == LostEvents {
 			continue
 		}
-		u := &w.users[l.user]
-		switch l.Kind {
-		case SilentProducer:
-			out = slices.DeleteFunc(out, func(o anomaly.Observation) bool { return o.Producer == l.Producer && o.Time >= l.From && o.Time < l.To })
-			continue
-		case FailingAgent:
-			rng := w.pick(forIncident, l.number, 1)
-			for k := range out {
-				if o := &out[k]; o.Tenant == l.Tenant && o.Agent == l.Agent && o.Time >= l.From && o.Time < l.To && o.Type != "message.user" && rng.Float64() < 0.9 {
-					o.Outcome, o.ErrorType, o.Rows = events.Failure, "upstream", 0
-				}
-			}
-			continue
-		case LostEvents:
-			continue
-		}
-		m := w.maker(out, u, w.pick(forIncident, l.number, 1))
+		m := w.maker(out, &w.users[l.user], w.pick(forIncident, l.number, 1))
 		m.at = l.From
 		m.incident(l)
 		out = m.out
 	}
 	return out
+}
+
+// change makes the calls of failing agents fail.
+func (w *World) change(all []anomaly.Observation, d int) {
+	for i := range w.labels {
+		l := &w.labels[i]
+		if l.Kind != FailingAgent {
+			continue
+		}
+		rng := w.pick(forIncident, l.number, 2+d)
+		for k := range all {
+			if o := &all[k]; o.Tenant == l.Tenant && o.Agent == l.Agent && o.Time >= l.From && o.Time < l.To && o.Type != "message.user" && rng.Float64() < 0.9 {
+				o.Outcome, o.ErrorType, o.Rows = events.Failure, "upstream", 0
+			}
+		}
+	}
+}
+
+// silenced tells whether an event is never made, since its producer stands still.
+func (w *World) silenced(o *anomaly.Observation) bool {
+	for i := range w.labels {
+		l := &w.labels[i]
+		if l.Kind == SilentProducer && o.Producer == l.Producer && o.Time >= l.From && o.Time < l.To {
+			return true
+		}
+	}
+	return false
 }
 
 // lost tells whether an event never reaches Kafka.

@@ -172,7 +172,7 @@ func (e *Engine) endDay(t *tenant, p *peers, ent *entity) {
 			}
 		}
 	}
-	total := float64(ent.total)
+	total := totalScale(float64(ent.total))
 	if !ent.alerted {
 		for i, b := range ent.blocks {
 			p.learnTail(i, ofBlock(b))

@@ -20,6 +20,7 @@ type producer struct {
 	// quiet is the longest silence so far, in minutes, and the longest but one, so that a single outage does not make long silences normal.
 	quiet, quietNext int64
 	silent           bool // was said
+	anew             bool // its numbers begin with its next minute
 	dirty            bool
 }
 
@@ -74,13 +75,22 @@ func (e *Engine) closeProducer(number int64, c *cell) {
 			p.quietNext = pause
 		}
 		p.silent = false
-		if c.seqLeast == 0 && p.most > 0 {
-			p.base, p.most, p.seen, p.missing, p.reported = 0, 0, 0, 0, 0
-		}
+	}
+	if c.seqLeast == 0 && p.minutes > 0 {
+		// It has begun anew, and this minute may hold numbers of both lives: counting goes on with the next.
+		p.anew = true
+	} else if p.anew {
+		p.base, p.most, p.seen, p.missing, p.reported, p.gapSince, p.anew = c.seqLeast, 0, 0, 0, 0, noMinute, false
 	}
 	p.last = number
 	if p.minutes < math.MaxUint32 {
 		p.minutes++
+	}
+	p.dirty = true
+	e.silence = noMinute
+	e.touch(c.entity)
+	if p.anew {
+		return
 	}
 	if c.seqLeast < p.base {
 		p.base = c.seqLeast
@@ -104,9 +114,6 @@ func (e *Engine) closeProducer(number int64, c *cell) {
 		}, c)
 		p.reported, p.gapSince = p.missing, noMinute
 	}
-	p.dirty = true
-	e.silence = noMinute
-	e.touch(c.entity)
 }
 
 // deadline is the minute at whose end the producer's silence is an incident.

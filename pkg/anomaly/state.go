@@ -291,6 +291,7 @@ func (p *producer) fields(x *codec) {
 	}
 	number(x, &p.minutes, math.MaxUint32)
 	x.flag(&p.silent)
+	x.flag(&p.anew)
 	if x.decode && x.err == nil && (p.quiet < 0 || p.quiet > 1<<40 || p.quietNext < 0 || p.quietNext > p.quiet || p.most < p.base || p.reported > p.missing && p.missing > 0) {
 		x.fail(fmt.Errorf("its numbers do not fit together"))
 	}

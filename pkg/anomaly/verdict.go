@@ -113,8 +113,11 @@ func (e *Engine) judge(v *verdict, t *tenant, ent *entity, c *cell, number int64
 	}
 	e.suppressed(v, ent, number, 0)
 	v.sum(ent, number)
-	v.surprise = p.total.Surprise(v.total)
+	v.surprise = p.total.Surprise(totalScale(v.total))
 }
+
+// totalScale makes of a sum of logarithms of probabilities, whose tail is exponential, what a Tail expects, whose tail is a power's.
+func totalScale(total float64) float64 { return math.Exp2(total) - 1 }
 
 // maturity is how many days of entities must have been seen before their tails are believed.
 var maturity = [kindTenant + 1]uint64{kindSubject: 40, kindAgent: 10, kindTenant: 5}
