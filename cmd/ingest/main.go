@@ -42,8 +42,12 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 	if err != nil {
 		return nil, err
 	}
+	scanner, err := process.NewScanner(base.Config)
+	if err != nil {
+		return nil, err
+	}
 	ingester, err := ingest.New(cfg, ingest.Deps{
-		Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Cache: cache, Metrics: base.Metrics, Log: base.Log,
+		Kafka: systems.Kafka, Store: systems.Store, Vault: systems.Vault, Cache: cache, Scanner: scanner, Metrics: base.Metrics, Log: base.Log,
 	})
 	if err != nil {
 		return nil, err

@@ -28,6 +28,7 @@ type Config struct {
 	Detector   Detector   `yaml:"detector"`
 	Retention  Retention  `yaml:"retention"`
 	Privacy    Privacy    `yaml:"privacy"`
+	Scan       Scan       `yaml:"scan"`
 	Embedded   Embedded   `yaml:"embedded"`
 	HTTP       HTTP       `yaml:"http"`
 	Log        Log        `yaml:"log"`

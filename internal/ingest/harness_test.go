@@ -17,6 +17,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
+	"github.com/agentaudit/agentaudit/pkg/scan"
 )
 
 // rig is everything that an ingest process joins, with topics and tables of its own.
@@ -59,6 +60,15 @@ func newRig(t *testing.T, broker string, partitions int) *rig {
 	return r
 }
 
+func newScanner(t testing.TB) *scan.Scanner {
+	t.Helper()
+	scanner, err := scan.New(scan.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return scanner
+}
+
 // start runs an ingester and returns what ends it and waits.
 func (r *rig) start() (in *Ingester, stop func()) {
 	r.t.Helper()
@@ -66,7 +76,7 @@ func (r *rig) start() (in *Ingester, stop func()) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	in, err = New(r.cfg, Deps{Kafka: r.kafka, Store: r.store, Vault: r.vault, Cache: cache,
+	in, err = New(r.cfg, Deps{Kafka: r.kafka, Store: r.store, Vault: r.vault, Cache: cache, Scanner: newScanner(r.t),
 		Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(r.t.Output(), nil))})
 	if err != nil {
 		r.t.Fatal(err)

@@ -16,6 +16,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/telemetry"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
+	"github.com/agentaudit/agentaudit/pkg/scan"
 )
 
 // Deps are the systems that an Ingester joins. It closes none of them.
@@ -24,6 +25,7 @@ type Deps struct {
 	Store   *store.Store
 	Vault   *vault.Vault
 	Cache   *vault.Cache // Ingester runs it
+	Scanner *scan.Scanner
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
 }
@@ -138,7 +140,7 @@ func (in *Ingester) ledgerDeps() ledger.Deps[*store.Block] {
 // sealerDeps is what the sealer of a partition works with.
 func (in *Ingester) sealerDeps(topic string, number int) sealerDeps {
 	return sealerDeps{
-		partition: chain.LogName(topic, number, 0), fields: in.cfg.Fields, vault: in.deps.Vault, cache: in.deps.Cache,
+		partition: chain.LogName(topic, number, 0), fields: in.cfg.Fields, vault: in.deps.Vault, cache: in.deps.Cache, scan: in.deps.Scanner,
 		wait: patience{log: in.deps.Log, retries: in.metrics.retries},
 	}
 }

@@ -8,12 +8,14 @@ import (
 	"slices"
 	"time"
 
+	"github.com/agentaudit/agentaudit/internal/inspect"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/events"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
+	"github.com/agentaudit/agentaudit/pkg/scan"
 )
 
 // findingKeyMismatch marks an event whose Kafka key names another person than its
@@ -33,6 +35,7 @@ type recordSealer struct {
 	authors *authors
 	tokens  *gdpr.Sealer
 	parser  *events.Parser
+	inspect *inspect.Inspector
 
 	event events.Event
 	row   store.Row
@@ -68,6 +71,7 @@ type sealerDeps struct {
 	fields FieldPolicies
 	vault  *vault.Vault
 	cache  *vault.Cache
+	scan   *scan.Scanner
 	wait   patience
 	// partition whose records are sealed, as suppressions name it: `<topic>/<partition>`.
 	partition string
@@ -86,6 +90,7 @@ func newRecordSealer(deps sealerDeps) (*recordSealer, error) {
 		authors: &authors{vault: deps.vault, wait: deps.wait, known: map[string]vault.Author{}},
 		tokens:  tokens,
 		parser:  events.NewParser(),
+		inspect: inspect.New(deps.scan),
 	}
 	for i := range s.clearText {
 		s.clearText[i] = make([]byte, 0, scratchBytes)
@@ -192,6 +197,13 @@ func (s *recordSealer) fillFindings(rec *kafkaio.Record) {
 	}
 	if s.noContent {
 		s.findings = append(s.findings, findingErased)
+	} else {
+		// Of content that is kept nobody's, nothing is told either.
+		found, threat := s.inspect.Inspect(&s.event)
+		for i := range found {
+			s.findings = append(s.findings, found[i].Name)
+		}
+		s.row.Threat = store.Threat(threat)
 	}
 	s.row.Findings = s.findings
 }
@@ -246,6 +258,11 @@ func (s *recordSealer) appendBody(dst []byte) []byte {
 			dst = append(events.AppendQuotedString(dst, f), ',')
 		}
 		dst = append(closeWith(dst, ']'), ',')
+	}
+	if s.row.Threat != store.ThreatNone {
+		dst = append(dst, `"threat":"`...)
+		dst = append(dst, s.row.Threat.String()...)
+		dst = append(dst, '"', ',')
 	}
 	if s.row.Ciphertext != nil {
 		dst = append(dst, `"content":`...)

@@ -21,7 +21,7 @@ func TestCompactedTopicIsRefused(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		in, err := New(r.cfg, Deps{Kafka: r.kafka, Store: r.store, Vault: r.vault, Cache: cache,
+		in, err := New(r.cfg, Deps{Kafka: r.kafka, Store: r.store, Vault: r.vault, Cache: cache, Scanner: newScanner(t),
 			Metrics: prometheus.NewRegistry(), Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 		if err != nil {
 			t.Fatal(err)

@@ -21,6 +21,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/store"
 	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/scan"
 )
 
 const (
@@ -139,8 +140,12 @@ func (d *Deployment) StartIngest() (stop func()) {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	scanner, err := scan.New(scan.Options{})
+	if err != nil {
+		d.t.Fatal(err)
+	}
 	in, err := ingest.New(d.Ingest, ingest.Deps{
-		Kafka: d.Kafka, Store: d.Store, Vault: d.Vault, Cache: cache, Metrics: prometheus.NewRegistry(), Log: d.Log,
+		Kafka: d.Kafka, Store: d.Store, Vault: d.Vault, Cache: cache, Scanner: scanner, Metrics: prometheus.NewRegistry(), Log: d.Log,
 	})
 	if err != nil {
 		d.t.Fatal(err)
