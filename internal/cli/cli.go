@@ -36,6 +36,7 @@ type commands struct {
 	Query       queryCommand       `cmd:"" help:"Run read-only SQL."`
 	Events      eventsCommand      `cmd:"" help:"Find events of people."`
 	Scan        scanCommand        `cmd:"" help:"Look for injections, secrets and personal data in texts."`
+	ScoreSeries scoreSeriesCommand `cmd:"" help:"Score every value of series in files."`
 	Log         struct {
 		List   logListCommand   `cmd:"" help:"List the logs and their heads."`
 		Export logExportCommand `cmd:"" help:"Write logs to a folder that can be checked anywhere."`

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"sync"
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/seriesfile"
@@ -23,7 +24,7 @@ func load(folder string) ([]*labelled, error) {
 	}
 	var all []*labelled
 	for name, spans := range windows {
-		s := &labelled{name: name}
+		s := &labelled{name: name, once: new(sync.Once)}
 		if err := loadRows(filepath.Join(folder, "data", filepath.FromSlash(name)), s); err != nil {
 			return nil, err
 		}

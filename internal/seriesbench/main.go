@@ -1,4 +1,5 @@
 // Seriesbench scores the series detector on labelled series and on altered versions of them.
+// Seriesbench scores the series detector on labelled series and on altered versions of them.
 package main
 
 import (

@@ -3,7 +3,7 @@ package main
 import (
 	"math"
 	"slices"
-	"sort"
+	"sync"
 )
 
 // labelled is a series with the windows in which something was wrong, as indexes of their first and last rows, in order.
@@ -12,6 +12,9 @@ type labelled struct {
 	times   []int64 // seconds since 1970
 	values  []float64
 	windows [][2]int
+
+	once   *sync.Once
+	judged []judged
 }
 
 // profile is what a false alert costs and what a missed window costs; a window found at once is worth 1.
@@ -41,6 +44,12 @@ const (
 type judged struct {
 	worth  float64
 	window int // index, outside or probation
+}
+
+// judge is judge, once.
+func (s *labelled) judge() []judged {
+	s.once.Do(func() { s.judged = judge(s) })
+	return s.judged
 }
 
 // judge says what an alert at each row is worth.
@@ -87,7 +96,7 @@ func pooled(p profile, threshold float64, series []*labelled, scores [][]float64
 	o := outcome{threshold: threshold}
 	raw := 0.0
 	for k, s := range series {
-		rows := judge(s)
+		rows := s.judge()
 		best := make(map[int]float64)
 		lastFalse := int64(math.MinInt64 / 2)
 		for i, row := range rows {
@@ -144,7 +153,7 @@ func bestThreshold(p profile, series []*labelled, scores [][]float64) float64 {
 	best := make(map[[2]int]float64)
 	total := 0.0
 	for k, s := range series {
-		for i, j := range judge(s) {
+		for i, j := range s.judge() {
 			if j.window == probation {
 				continue
 			}
@@ -183,14 +192,4 @@ func bestThreshold(p profile, series []*labelled, scores [][]float64) float64 {
 		}
 	}
 	return threshold
-}
-
-// windowOf finds the rows of a window by its first and last times; false if no row is in it.
-func windowOf(times []int64, from, to int64) ([2]int, bool) {
-	first := sort.Search(len(times), func(i int) bool { return times[i] >= from })
-	last := first - 1
-	for i := first; i < len(times) && times[i] <= to; i++ {
-		last = i
-	}
-	return [2]int{first, last}, last > first
 }

@@ -86,7 +86,7 @@ func (s *Season) Append(dst []byte) []byte {
 	return dst
 }
 
-// ParseSeason reads what Append has written into s and returns what follows it. On an error s is not to be used.
+// parse reads what Append has written into s and returns what follows it. On an error s is not to be used.
 func (s *Season) parse(src []byte) (rest []byte, err error) {
 	for i, level := range s.levels() {
 		if *level, src, err = ParseLevel(src); err != nil {

@@ -1,112 +1,205 @@
 package anomaly
 
 import (
+	"encoding/binary"
+	"fmt"
 	"math"
+	"time"
 )
 
-// SeriesConfig is what a Series can be tuned by. There is one for all series: what differs between them, a Series learns.
+// SeriesConfig is what a Series can be tuned by. There is one for all series: what differs between them, a Series learns. The zero value is of no use; start
+// from DefaultSeriesConfig.
 type SeriesConfig struct {
-	// Threshold is the surprise from which on a value is an alert: −log10 of how often a block of CalibrationBlock values holds as much.
+	// Threshold is the surprise from which on a value is an alert: −log10 of how often a block of FusedBlock values holds as much. This is the knob: by 0.1
+	// more, there are about a fifth fewer alerts.
 	Threshold float64
 	// HalfLife is in how many values the memory of an alert decays by half, and Rearm what multiple of the remembered surprise alerts again meanwhile.
 	HalfLife, Rearm float64
 	// Memory is in how many values a new level becomes the usual one.
 	Memory float64
+	// Smooth is over how many values deviations are averaged to see those that last.
+	Smooth float64
 	// Block is the length, in values, of the blocks whose maxima calibrate the single views, FusedBlock that of those which calibrate their sum.
 	Block, FusedBlock int
 	// Warmup is how many values are learned before any is judged.
 	Warmup uint32
-	// Smooth is over how many values deviations from the season are averaged.
-	Smooth float64
-	// What each view is worth.
-	ValueWeight, SeasonWeight, SpreadWeight float64
-	// LeastScale is the smallest spread that is believed, in the units of the values; 0: any.
+	// Mute is for how long from the first value on nothing alerts. In the first two weeks each weekday is new, and an hourly series alerts two to four times
+	// for nothing; where peers can speak for a newcomer, mute it. Surprises are told all the same.
+	Mute time.Duration
+	// LeastScale is the smallest spread that is believed, in the units of the values; 0: any. For counts, 1 keeps a series that is nearly always 0 from
+	// being surprised by every 1.
 	LeastScale float64
-	Exp        [8]float64
+	// What the three views are worth: the value beside the level, and beside its hour at once and averaged.
+	LevelWeight, HourWeight, LastingWeight float64
 }
 
-// DefaultSeriesConfig is what score-series and the engine use.
+// DefaultSeriesConfig is what `agentaudit score-series` uses. docs/detection.md says how the numbers were chosen, and how little most of them matter.
 func DefaultSeriesConfig() SeriesConfig {
 	return SeriesConfig{
-		Threshold: 0.9, HalfLife: 30, Rearm: 2,
-		Memory: 2000, Block: 100, FusedBlock: 150, Warmup: 30, Smooth: 6,
-		ValueWeight: 0.8, SeasonWeight: 1, SpreadWeight: 0.6,
+		Threshold: 0.95, HalfLife: 60, Rearm: 2,
+		Memory: 2000, Smooth: 10, Block: 100, FusedBlock: 150, Warmup: 30,
+		LevelWeight: 0.8, HourWeight: 0.8, LastingWeight: 1,
 	}
+}
+
+// Validate says which number is out of range.
+func (c *SeriesConfig) Validate() error {
+	for _, f := range []struct {
+		name           string
+		x, least, most float64
+	}{
+		{"threshold", c.Threshold, 0.01, MaxSurprise},
+		{"half-life", c.HalfLife, 0.1, 1e6},
+		{"rearm", c.Rearm, 1, 1e3},
+		{"memory", c.Memory, 1, 1e9},
+		{"smooth", c.Smooth, 1, 1e6},
+		{"block", float64(c.Block), 2, 10_000},
+		{"fused block", float64(c.FusedBlock), 2, 10_000},
+		{"mute (ns)", float64(c.Mute), 0, math.MaxInt64},
+		{"least scale", c.LeastScale, 0, largestInput},
+		{"level weight", c.LevelWeight, 0, 10},
+		{"hour weight", c.HourWeight, 0, 10},
+		{"lasting weight", c.LastingWeight, 0, 10},
+	} {
+		if !(f.x >= f.least && f.x <= f.most) {
+			return fmt.Errorf("series: %s of %g, %g to %g expected", f.name, f.x, f.least, f.most)
+		}
+	}
+	return nil
 }
 
 // Score is what a Series says of one value.
 type Score struct {
-	// Surprise is −log10 of the share of blocks of this series' own past that hold something as rare, 0 to MaxSurprise.
+	// Surprise is −log10 of the share of blocks of this series' own past that hold something as rare, 0 to MaxSurprise; 0 during warm-up.
 	Surprise float64
-	// Strength is 1 or more for an alert: by what factor the surprise exceeds what alerting took. Unit makes it a score.
+	// Strength is 1 or more for an alert: by what factor the surprise exceeds what alerting took. Unit makes it a score from 0 to 1.
 	Strength float64
-	// Expected, and the range in which most values lie, in the units of the values.
+	// Expected is the value that was usual; Low and High, three scales below and above, are where nearly all values were. In the units of the values.
 	Expected, Low, High float64
 }
 
 // Alert is whether to alert. A value that goes on with what has alerted before does not alert again.
 func (s Score) Alert() bool { return s.Strength >= 1 }
 
-// Series watches one series of values.
+// Series watches one series of values: an own baseline, own tails, own memory of alerts. It is causal: what it says of a value depends on earlier ones and
+// this one only. It takes about 4 KB, for agents, tenants and heavy users; what there are millions of is composed of the same parts with the tails
+// shared. The zero value has seen nothing. It is not safe for concurrent use.
 type Series struct {
-	origin                                       float64
-	value, residual                              Level
-	season                                       Season
-	smooth                                       float64
-	mean, fast, slow                             float64
-	spread                                       Level
-	valueTail, seasonTail, spreadTail, fusedTail Calibration
-	hysteresis                                   Hysteresis
+	origin float64 // the first value. Everything is relative to it, so that float32 are fine enough
+	first  int64   // its time, in seconds since 1970
+
+	level    Level // of values
+	residual Level // of values less what was expected; its scale is what is used
+	season   Season
+	lasting  float64 // running mean of the deviations from the hour
+
+	byLevel, byHour, byLasting, fused Calibration
+	hysteresis                        Hysteresis
 }
 
-// Step judges x at t (seconds since 1970) by what is known before it, then learns it.
+// Step judges x at t, in seconds since 1970, by what is known before it, then learns it. Values beyond ±1e30 count as that much; for NaN the Score is zero,
+// and nothing is learned. All steps of a Series are to be with one config.
 func (s *Series) Step(c *SeriesConfig, t int64, x float64) Score {
 	if math.IsNaN(x) {
 		return Score{}
 	}
 	x = min(max(x, -largestInput), largestInput)
-	n := s.value.Count()
-	if n == 0 {
-		s.origin = x
+	seen := s.level.Count()
+	if seen == 0 {
+		s.origin, s.first = x, t
 	}
-	x -= s.origin
-	judged := n >= c.Warmup
+	x = min(max(x-s.origin, -largestInput), largestInput)
 
-	expected := s.season.Expect(t, s.value.Location())
+	all := s.level.Location()
+	expected := s.season.Expect(t, all)
 	residual := x - expected
-	scale := s.season.Scale(t, s.residual.Scale())
-
-	var bySize, bySeason, bySpread float64
-	if judged {
-		bySize = s.valueTail.Step(s.value.Deviation(x, c.LeastScale), c.Block)
-		s.smooth += (deviation(residual, max(scale, c.LeastScale)) - s.smooth) / c.Smooth
-		bySeason = s.seasonTail.Step(s.smooth, c.Block)
+	scale := max(s.season.Scale(t, s.residual.Scale()), c.LeastScale)
+	score := Score{Expected: s.origin + expected, Low: s.origin + expected - 3*scale, High: s.origin + expected + 3*scale}
+	if seen >= c.Warmup {
+		fromHour := deviation(residual, scale)
+		s.lasting += (fromHour - s.lasting) / c.Smooth
+		score.Surprise = s.fused.Step(Fuse(
+			Weighted{s.byLevel.Step(s.level.Deviation(x, c.LeastScale), c.Block), c.LevelWeight},
+			Weighted{s.byHour.Step(fromHour, c.Block), c.HourWeight},
+			Weighted{s.byLasting.Step(s.lasting, c.Block), c.LastingWeight},
+		), c.FusedBlock)
+		score.Strength = s.hysteresis.Step(score.Surprise, c.Threshold, c.Rearm, 1, c.HalfLife)
+		if c.muted(t, s.first) {
+			score.Strength = min(score.Strength, mutedStrength)
+		}
 	}
-	s.season.Learn(t, x, residual, s.value.Location())
-	s.value.Learn(x, c.Memory)
+
+	s.season.Learn(t, x, residual, all)
+	s.level.Learn(x, c.Memory)
 	s.residual.Learn(residual, c.Memory)
+	return score
+}
 
-	const w = 12
-	dv := math.Abs(x - s.mean)
-	s.mean += (x - s.mean) / w
-	s.fast += max(1/float64(w), 1/float64(n+1)) * (dv - s.fast)
-	s.slow += max(1/c.Memory, 1/float64(n+1)) * (dv - s.slow)
-	if s.slow > 0 && c.SpreadWeight > 0 {
-		l := math.Log((s.fast + 1e-3*s.slow) / s.slow)
-		if judged {
-			bySpread = s.spreadTail.Step(s.spread.Deviation(l, 0), c.Block)
-		}
-		if n >= w {
-			s.spread.Learn(l, c.Memory)
+// mutedStrength is the most that is said during Mute: clearly no alert.
+const mutedStrength = 0.5
+
+func (c *SeriesConfig) muted(t, first int64) bool {
+	// Not t-first: times from outside may lie so far apart that it overflows.
+	return c.Mute > 0 && float64(t)-float64(first) < c.Mute.Seconds()
+}
+
+// seriesVersion is the first byte of an encoded Series.
+const seriesVersion = 1
+
+// Append adds the encoded state to dst: the version, then the fields in their order, little-endian; 1.5 to 4 KB.
+func (s *Series) Append(dst []byte) []byte {
+	dst = append(dst, seriesVersion)
+	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(s.origin))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.first))
+	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(s.lasting))
+	dst = s.level.Append(dst)
+	dst = s.residual.Append(dst)
+	dst = s.season.Append(dst)
+	for _, c := range s.calibrations() {
+		dst = c.Append(dst)
+	}
+	return s.hysteresis.Append(dst)
+}
+
+func (s *Series) calibrations() [4]*Calibration {
+	return [...]*Calibration{&s.byLevel, &s.byHour, &s.byLasting, &s.fused}
+}
+
+// ParseSeries reads what Append has written and returns what follows it.
+func ParseSeries(src []byte) (*Series, []byte, error) {
+	const fixed = 1 + 3*8
+	if len(src) < fixed {
+		return nil, nil, fmt.Errorf("a series of %d bytes, at least %d expected", len(src), fixed)
+	}
+	if src[0] != seriesVersion {
+		return nil, nil, fmt.Errorf("a series of version %d, %d expected", src[0], seriesVersion)
+	}
+	s := &Series{
+		origin:  math.Float64frombits(binary.LittleEndian.Uint64(src[1:])),
+		first:   int64(binary.LittleEndian.Uint64(src[9:])),
+		lasting: math.Float64frombits(binary.LittleEndian.Uint64(src[17:])),
+	}
+	if !(math.Abs(s.origin) <= largestInput) || !(math.Abs(s.lasting) <= MaxDeviation) {
+		return nil, nil, fmt.Errorf("a series from %g on, deviating by %g", s.origin, s.lasting)
+	}
+	src = src[fixed:]
+	var err error
+	if s.level, src, err = ParseLevel(src); err != nil {
+		return nil, nil, err
+	}
+	if s.residual, src, err = ParseLevel(src); err != nil {
+		return nil, nil, err
+	}
+	if src, err = s.season.parse(src); err != nil {
+		return nil, nil, err
+	}
+	for _, c := range s.calibrations() {
+		if *c, src, err = ParseCalibration(src); err != nil {
+			return nil, nil, err
 		}
 	}
-
-	out := Score{Expected: expected + s.origin, Low: expected + s.origin - 3*scale, High: expected + s.origin + 3*scale}
-	if !judged {
-		return out
+	if s.hysteresis, src, err = ParseHysteresis(src); err != nil {
+		return nil, nil, err
 	}
-	fused := Fuse(Weighted{bySize, c.ValueWeight}, Weighted{bySeason, c.SeasonWeight}, Weighted{bySpread, c.SpreadWeight})
-	out.Surprise = s.fusedTail.Step(fused, c.FusedBlock)
-	out.Strength = s.hysteresis.Step(out.Surprise, c.Threshold, c.Rearm, 1, c.HalfLife)
-	return out
+	return s, src, nil
 }
