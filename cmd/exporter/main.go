@@ -45,6 +45,9 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 		return nil, errors.Join(process.Mistake{Err: err}, closeAll()) // New asks nobody: it looks at the configuration and the keys
 	}
 	requests := process.NewPrivacy(base.Config, systems, signer, base.Log)
+	if err := requests.Register(base.Metrics); err != nil {
+		return nil, errors.Join(err, closeAll())
+	}
 	breaches, err := privacy.NewBreachClock(systems.Vault, base.Metrics, base.Log)
 	if err != nil {
 		return nil, errors.Join(err, closeAll())

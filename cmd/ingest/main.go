@@ -54,6 +54,9 @@ func build(ctx context.Context, base process.Base) (_ *process.Process, err erro
 	}
 	// Nobody who was erased is sealed again because the vault was restored.
 	guard := process.NewPrivacy(base.Config, systems, nil, base.Log)
+	if err := guard.Register(base.Metrics); err != nil {
+		return nil, err
+	}
 	return &process.Process{Run: process.Behind(guard, ingester.Run), Close: systems.Close, Checks: ingester.Checks()}, nil
 }
 

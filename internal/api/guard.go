@@ -16,8 +16,9 @@ import (
 
 const (
 	// strangersPerSecond bounds how often the vault is asked for keys that have not counted lately; strangersAtOnce is how many may come in a moment. A secret of 256
-	// bits is not found by trying: this keeps whoever tries from keeping the vault busy.
-	strangersPerSecond, strangersAtOnce = 20, 100
+	// bits is not found by trying: this keeps whoever tries from keeping the vault busy. One address has a fifth of it, so that one stranger does not keep out those whose
+	// keys count after a restart, when all keys are new; somebody with many addresses does.
+	strangersPerSecond, strangersAtOnce = 100, 500
 	// knownKeys bounds the memory for keys that counted lately.
 	knownKeys = 4096
 )
@@ -27,13 +28,14 @@ type guard struct {
 	vault     *vault.Vault
 	metrics   *metrics
 	strangers *rate.Limiter
+	addresses *addresses
 
 	mu    sync.Mutex
 	known map[[32]byte]struct{} // hashes of keys that counted when they came last; they are asked for again each time
 }
 
 func newGuard(v *vault.Vault, m *metrics) *guard {
-	return &guard{vault: v, metrics: m, strangers: rate.NewLimiter(strangersPerSecond, strangersAtOnce), known: map[[32]byte]struct{}{}}
+	return &guard{vault: v, metrics: m, strangers: rate.NewLimiter(strangersPerSecond, strangersAtOnce), addresses: newAddresses(), known: map[[32]byte]struct{}{}}
 }
 
 func notAuthenticated() *failure {
@@ -48,7 +50,7 @@ func (g *guard) authenticate(ctx context.Context, r *http.Request) (vault.APIKey
 		return vault.APIKey{}, notAuthenticated()
 	}
 	hash := key.Hash()
-	if !g.isKnown(hash) && !g.strangers.Allow() {
+	if !g.isKnown(hash) && !(g.addresses.of(r.RemoteAddr).Allow() && g.strangers.Allow()) {
 		g.metrics.failed.WithLabelValues(failedLimited).Inc()
 		return vault.APIKey{}, &failure{status: http.StatusTooManyRequests, detail: "too many keys that do not count were tried, try again", retryAfter: 1}
 	}

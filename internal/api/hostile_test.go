@@ -55,7 +55,7 @@ func TestKeysThatDoNotCount(t *testing.T) {
 	// Whoever tries keys is sent away before the vault is asked, and those who have one are answered.
 	r.want(200, "admin", "GET", path, "")
 	limited := 0
-	for range strangersAtOnce + 50 {
+	for range perAddressAtOnce + 50 {
 		if r.ask(apikey.New().Reveal(), "GET", path, "").status == 429 {
 			limited++
 		}
@@ -67,7 +67,7 @@ func TestKeysThatDoNotCount(t *testing.T) {
 	if n := testutil.ToFloat64(r.server.metrics.failed.WithLabelValues("limited")); int(n) != limited {
 		t.Errorf("the metric says %v, want %d", n, limited)
 	}
-	if n := testutil.ToFloat64(r.server.metrics.failed.WithLabelValues("unknown")); n < strangersAtOnce-10 {
+	if n := testutil.ToFloat64(r.server.metrics.failed.WithLabelValues("unknown")); n < perAddressAtOnce-10 {
 		t.Errorf("the metric says %v", n)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/agentaudit/agentaudit/internal/author"
@@ -71,6 +72,8 @@ type Worker struct {
 	deps    Deps
 	speaker *systemlog.Speaker
 
+	unreadable prometheus.Gauge // see erasures
+
 	claimFor, countWithin, countAgain time.Duration
 	exportAgain, sweepEvery           time.Duration
 	roundUntil                        time.Duration // see suppression
@@ -83,8 +86,16 @@ func New(cfg Config, deps Deps) *Worker {
 	return &Worker{
 		cfg: cfg, deps: deps, claimFor: claimFor, roundUntil: time.Minute, countWithin: countWithin, countAgain: countAgain, exportAgain: exportAgain, sweepEvery: sweepEvery,
 		consentPage: consentPage, passed: func(string) {},
+		unreadable: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "agentaudit_gdpr_unreadable_erasures", Help: "Signed entries about erasures that do not say who was erased, when the vault was last compared with the log.",
+		}),
 		speaker: systemlog.New(systemlog.Deps{Kafka: deps.Kafka, Store: deps.Store, Vault: deps.Vault, Author: deps.Author, Topic: cfg.SystemTopic}),
 	}
+}
+
+// Register registers what the Worker measures.
+func (w *Worker) Register(registry prometheus.Registerer) error {
+	return registry.Register(w.unreadable)
 }
 
 const (

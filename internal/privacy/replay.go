@@ -3,7 +3,7 @@ package privacy
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
@@ -105,9 +105,13 @@ type saidErasure struct {
 	forever bool // nothing of the person is ever to be kept again
 }
 
-// erasures reads whom the log says to be erased.
+// erasures reads whom the log says to be erased. A record that one of our processes has signed and that names nobody, because of a mistake in a version of ours or
+// because somebody had the author's key, is skipped and shown: it can order nothing. To wait for it would be no safer: it stands in the log for ever, so nobody would
+// ever be sealed or shown again, while all others who were erased are known. Whoever it was meant to name may be back in a restored vault: that is what the error in
+// the log and the gauge are for. One that names whom it is about counts, whatever else in it cannot be read.
 func (w *Worker) erasures(ctx context.Context, known map[string]vault.Author) (map[gdpr.SubjectID]saidErasure, error) {
 	found := map[gdpr.SubjectID]saidErasure{}
+	unreadable := 0
 	var entry chain.Entry
 	err := w.deps.Store.SystemEntries(ctx, w.cfg.SystemTopic, typeErasure, func(text []byte) error {
 		if err := chain.ParseEntry(text, &entry); err != nil {
@@ -121,15 +125,22 @@ func (w *Worker) erasures(ctx context.Context, known map[string]vault.Author) (m
 		}
 		subject, said, err := parseErasure(entry.Event)
 		if err != nil {
-			return fmt.Errorf("%s at seq %d: %w", entry.Header.Log, entry.Header.Seq, err)
+			unreadable++
+			w.deps.Log.Error("an entry that one of our processes has signed says that somebody was erased, and not who; it is skipped: who was it?",
+				"log", entry.Header.Log, "seq", entry.Header.Seq, "author", entry.Author, "error", err)
+			return nil
 		}
+		said.forever = said.forever || found[subject].forever
 		found[subject] = said
 		return nil
 	})
+	if err == nil {
+		w.unreadable.Set(float64(unreadable))
+	}
 	return found, err
 }
 
-// parseErasure reads what sayErased has written.
+// parseErasure reads what sayErased has written. Errors quote nothing of it. Without a request that can be read the erasure has one of its own, the same each time.
 func parseErasure(record []byte) (subject gdpr.SubjectID, erasure saidErasure, err error) {
 	var said struct {
 		Type       string `json:"type"`
@@ -140,15 +151,15 @@ func parseErasure(record []byte) (subject gdpr.SubjectID, erasure saidErasure, e
 		} `json:"attributes"`
 	}
 	if err := json.Unmarshal(record, &said); err != nil {
-		return subject, saidErasure{}, fmt.Errorf("a record of an erasure is no JSON: %w", err)
+		return subject, saidErasure{}, errors.New("a record of an erasure is not of its form")
 	}
 	id, err := uuid.Parse(said.Attributes.Subject)
-	if err != nil || said.Type != typeErasure {
-		return subject, saidErasure{}, fmt.Errorf("a record of an erasure names no subject")
+	if err != nil || id == (uuid.UUID{}) || said.Type != typeErasure {
+		return subject, saidErasure{}, errors.New("a record of an erasure names no subject")
 	}
 	by, err := uuid.Parse(said.Attributes.Request)
 	if err != nil {
-		return subject, saidErasure{}, fmt.Errorf("a record of an erasure names no request")
+		by = uuid.UUID(stepID(id, typeErasure))
 	}
 	return gdpr.SubjectID(id), saidErasure{request: by, forever: said.Attributes.Suppress == suppressForever}, nil
 }
