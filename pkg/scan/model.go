@@ -8,7 +8,7 @@ import (
 	"math"
 )
 
-// modelFile is the built-in model, written by `go run ./internal/scantrain/cmd/scantrain`.
+// modelFile is the built-in model, written by go run ./internal/scantrain/cmd/scantrain.
 //
 //go:embed model.bin
 var modelFile []byte

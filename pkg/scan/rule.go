@@ -9,7 +9,7 @@ import (
 )
 
 // rulesText: a rule a line, "name weight A ~4 B|C ~~6 D": a word of concept A, at most 4 words on and in the same sentence one of B or C, then at most 6 words on, sentence
-// or no, one of D. "^A": at the beginning of a sentence. The finding is named injection.<name up to the dot>.
+// or no, one of D. "^A": at the beginning of a sentence, "^^A": of a line. The finding is named injection.<name up to the dot>.
 //
 //go:embed rules.txt
 var rulesText string
@@ -22,6 +22,7 @@ type step struct {
 	any      mask
 	gap      uint32 // words since the step before; unused in the first
 	first    bool   // begins its sentence
+	line     bool   // begins its line
 	anywhere bool   // may lie in another sentence
 }
 
@@ -40,7 +41,8 @@ type hit struct {
 	start, end  uint32 // bytes of the normalised text
 	word, last  uint32 // the first and last word
 	sentence    uint32
-	first, mark bool
+	first, line bool
+	mark        bool // no word
 }
 
 // match returns the place of the first match among the hits.
@@ -58,7 +60,7 @@ func (r *rule) match(hits []hit) (start, end uint32, ok bool) {
 		h := &hits[i]
 		for k := final; k >= 0; k-- {
 			st := &r.steps[k]
-			if !h.mask.intersects(st.any) || st.first && !h.first {
+			if !h.mask.intersects(st.any) || st.first && !h.first || st.line && !h.line {
 				continue
 			}
 			from := h.start
@@ -144,7 +146,8 @@ func parseRule(fields []string, l *lexicon) (rule, error) {
 			continue
 		}
 		name, first := strings.CutPrefix(f, "^")
-		st.first = first
+		name, line := strings.CutPrefix(name, "^")
+		st.first, st.line = first, line
 		for _, c := range strings.Split(name, "|") {
 			bit, ok := l.concepts[c]
 			if !ok {

@@ -53,17 +53,18 @@ type Scratch struct {
 	decoded                int
 	out, encoded           []byte
 
-	score    float32
-	adjusted float32
-	found    uint32 // checks, by bit
-	spans    [len(checks)]span
-	rulesHit []uint16
-	findings []Finding
-	seen     seen
+	score           float32
+	adjusted        float32
+	found           uint32 // checks, by bit
+	spans           [len(checks)]span
+	strongest, next [len(checks)]float32
+	rulesHit        []uint16
+	findings        []Finding
+	seen            seen
 }
 
 // marks are the concepts that the code itself asks for or gives.
-type marks struct{ question, colon, fence, owner, name, plain, phone, phoneAfter, license, ssn, national mask }
+type marks struct{ question, colon, fence, owner, name, plain, phone, phoneAfter, license, ssn, national, filler mask }
 
 // span is a range of the normalised text, or of the original if raw.
 type span struct {
@@ -93,7 +94,7 @@ func New(o Options) (*Scanner, error) {
 		return nil, err
 	}
 	for name, m := range map[string]*mask{"Q": &sc.marks.question, "COLON": &sc.marks.colon, "FENCE": &sc.marks.fence, "OWNER": &sc.marks.owner, "NAME": &sc.marks.name, "PLAIN": &sc.marks.plain,
-		"PHONECUE": &sc.marks.phone, "PHONEAFTER": &sc.marks.phoneAfter, "LICENSE": &sc.marks.license, "SSNCUE": &sc.marks.ssn, "NATIONAL": &sc.marks.national} {
+		"PHONECUE": &sc.marks.phone, "PHONEAFTER": &sc.marks.phoneAfter, "LICENSE": &sc.marks.license, "SSNCUE": &sc.marks.ssn, "NATIONAL": &sc.marks.national, "FILLER": &sc.marks.filler} {
 		bit, ok := sc.lexicon.concepts[name]
 		if !ok {
 			return nil, fmt.Errorf("the lexicon has no concept %s", name)
@@ -147,7 +148,7 @@ func (sc *Scanner) mark(s *Scratch, b byte, at int) {
 func (s *Scratch) hit(m mask, first int) {
 	w, f := &s.words[len(s.words)-1], &s.words[first]
 	s.present = s.present.or(m)
-	s.hits = append(s.hits, hit{mask: m, start: f.start, end: w.end, word: uint32(first + 1), last: uint32(len(s.words)), sentence: f.sentence, first: f.first})
+	s.hits = append(s.hits, hit{mask: m, start: f.start, end: w.end, word: uint32(first + 1), last: uint32(len(s.words)), sentence: f.sentence, first: f.first, line: f.line})
 }
 
 // phrases follows the phrases that the last word goes on with.
@@ -263,16 +264,34 @@ func (sc *Scanner) judge(s *Scratch) {
 		}
 	}
 	sc.hidden(s)
+	s.score = s.sum()
 	if s.found != 0 {
 		s.adjusted = sc.model.adjust(s)
 		s.score += s.adjusted
 	}
 }
 
+// raise notes a rule's match. Of each check the strongest rule counts and half of the next: rules of one check see the same words.
 func (s *Scratch) raise(check int, weight float32, sp span) {
-	s.score += weight
 	if s.found&(1<<check) == 0 {
 		s.found |= 1 << check
-		s.spans[check] = sp
+		s.strongest[check], s.next[check] = 0, 0
 	}
+	if weight > s.strongest[check] {
+		s.next[check], s.strongest[check] = s.strongest[check], weight
+		s.spans[check] = sp
+		return
+	}
+	s.next[check] = max(s.next[check], weight)
+}
+
+// sum adds up what was raised.
+func (s *Scratch) sum() float32 {
+	total := float32(0)
+	for i := range checks {
+		if s.found&(1<<i) != 0 {
+			total += s.strongest[i] + s.next[i]/2
+		}
+	}
+	return total
 }

@@ -88,7 +88,7 @@ func (sc *Scanner) literalConcepts(s *Scratch) {
 		n := sort.Search(len(s.words), func(i int) bool { return s.words[i].end > start })
 		h := hit{mask: t.mask, start: start, end: l.end, word: uint32(n + 1), last: uint32(n + 1), mark: true}
 		if n < len(s.words) {
-			h.sentence, h.first = s.words[n].sentence, s.words[n].first
+			h.sentence, h.first, h.line = s.words[n].sentence, s.words[n].first, s.words[n].line
 			h.last = uint32(n + 1)
 		}
 		s.hits = append(s.hits, h)

@@ -58,6 +58,7 @@ type word struct {
 	sentence   uint32
 	class      uint8
 	first      bool
+	line       bool // nothing stands before it in its line
 }
 
 // maxLeetBytes bounds words that are read with digits as letters; real words are shorter.
@@ -142,9 +143,11 @@ func (sc *Scanner) tokenise(s *Scratch, from int) {
 				s.long = append(s.long, uint32(len(s.words)))
 			}
 		}
-		s.words = append(s.words, word{hash: h, start: uint32(start), end: uint32(i), sentence: sentence, class: all, first: first})
-		sc.look(s, h, possessive)
-		first, lineStart = false, false
+		s.words = append(s.words, word{hash: h, start: uint32(start), end: uint32(i), sentence: sentence, class: all, first: first, line: lineStart})
+		filler := sc.look(s, h, possessive)
+		if !filler {
+			first, lineStart = false, false
+		}
 	}
 }
 
@@ -212,7 +215,8 @@ func (sc *Scanner) leetAcross(text []byte, start, at int, otherwise uint64) (end
 }
 
 // look asks the lexicon about the last word: by itself, and as a part of phrases. A word that it does not know is a name if it has a capital inside a sentence.
-func (sc *Scanner) look(s *Scratch, hash uint64, possessive bool) {
+// It reports words such as please, behind which a sentence is still at its beginning.
+func (sc *Scanner) look(s *Scratch, hash uint64, possessive bool) (filler bool) {
 	if len(s.active) > 0 {
 		sc.phrases(s, hash)
 	}
@@ -232,6 +236,7 @@ func (sc *Scanner) look(s *Scratch, hash uint64, possessive bool) {
 	if m != (mask{}) {
 		s.hit(m, n)
 	}
+	return m.intersects(sc.marks.filler)
 }
 
 // maxPhrases bounds the phrases that are followed at a time.
