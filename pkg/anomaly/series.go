@@ -11,7 +11,7 @@ import (
 // from DefaultSeriesConfig.
 type SeriesConfig struct {
 	// Threshold is the surprise from which on a value is an alert: −log10 of how often a block of FusedBlock values holds as much. This is the knob: by 0.1
-	// more, there are about a fifth fewer alerts.
+	// more, there are about a third fewer false alerts.
 	Threshold float64
 	// HalfLife is in how many values the memory of an alert decays by half, and Rearm what multiple of the remembered surprise alerts again meanwhile.
 	HalfLife, Rearm float64
@@ -23,8 +23,8 @@ type SeriesConfig struct {
 	Block, FusedBlock int
 	// Warmup is how many values are learned before any is judged.
 	Warmup uint32
-	// Mute is for how long from the first value on nothing alerts. In the first two weeks each weekday is new, and an hourly series alerts two to four times
-	// for nothing; where peers can speak for a newcomer, mute it. Surprises are told all the same.
+	// Mute is for how long from the first value on nothing alerts. In the first two weeks each weekday is new; where peers can speak for a newcomer, or nobody
+	// wants to hear of one, mute it. Surprises are told all the same.
 	Mute time.Duration
 	// LeastScale is the smallest spread that is believed, in the units of the values; 0: any. For counts, 1 keeps a series that is nearly always 0 from
 	// being surprised by every 1.
