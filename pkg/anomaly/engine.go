@@ -37,8 +37,9 @@ type Config struct {
 type Rules interface {
 	// Rule describes a condition by the number that stands in Observation.Matches, or that Windows has called fire with. false: there is no such rule (any more).
 	Rule(number int) (Rule, bool)
-	// Windows judges the windows of an entity that end with the minute that is looked at. It is called for entities that had events in it.
-	Windows(view *WindowView, fire func(number int))
+	// Windows judges the windows of an entity that end with the minute that is looked at. It is called for entities that had events in it. fire takes the
+	// number of a rule that holds, and for people what was seen: "cost_usd 312.55 (usually 1.20 ± 0.80)".
+	Windows(view *WindowView, fire func(number int, observed string))
 }
 
 // Rule is what an incident says of a rule.
@@ -46,6 +47,8 @@ type Rule struct {
 	ID       string
 	Title    string
 	Severity Severity
+	// Expected says for people what is usual; "": nobody has said it.
+	Expected string
 }
 
 // DefaultConfig is what is used where nothing is configured.
@@ -114,7 +117,7 @@ type Engine struct {
 	directives directives
 	verdict    verdict
 	view       WindowView
-	fired      func(number int) // fire, made once
+	fired      func(number int, observed string) // fire, made once
 	order      []cellOrder
 
 	changed []uint32 // entities

@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -401,7 +402,7 @@ func (c *clue) texts(p *peers) (expected, observed string) {
 	case groupFinding:
 		return "no such finding", "found, of " + c.grave.String() + " threat"
 	case groupRule:
-		return "no match", c.pretty
+		return cmp.Or(c.wanted, "no match"), c.pretty
 	}
 	return c.wanted, c.pretty
 }

@@ -1,11 +1,12 @@
 package anomaly
 
 import (
+	"cmp"
 	"math"
 	"time"
 )
 
-// WindowFeature is one thing that rules on windows may ask for. The numbers are those of the rules' features.
+// WindowFeature is one thing that rules on windows may ask for.
 type WindowFeature uint8
 
 // The features; see the rules' documentation.
@@ -18,6 +19,8 @@ const (
 	WindowFailedLogins
 	WindowRateLimits
 	WindowWrites
+	WindowSends
+	WindowGrants
 	WindowRows
 	WindowInputTokens
 	WindowOutputTokens
@@ -26,7 +29,6 @@ const (
 	WindowTools
 	WindowNetworks
 	WindowAgents
-	WindowSubjects
 	WindowNewTools
 	WindowNewNetworks
 	WindowNewAgents
@@ -38,8 +40,8 @@ const (
 
 var rateOfFeature = [...]rate{
 	WindowEvents: rateEvents, WindowCalls: rateCalls, WindowErrors: rateErrors, WindowDenials: rateDenials, WindowLogins: rateLogins,
-	WindowFailedLogins: rateFailedLogins, WindowRateLimits: rateLimited, WindowWrites: rateWrites, WindowRows: rateRows, WindowInputTokens: rateInput,
-	WindowOutputTokens: rateOutput, WindowTokens: rateTokens, WindowCostUSD: rateCost,
+	WindowFailedLogins: rateFailedLogins, WindowRateLimits: rateLimited, WindowWrites: rateWrites, WindowSends: rateSends, WindowGrants: rateGrants,
+	WindowRows: rateRows, WindowInputTokens: rateInput, WindowOutputTokens: rateOutput, WindowTokens: rateTokens, WindowCostUSD: rateCost,
 }
 
 // WindowView is what one entity has done in a window that holds the minute that is looked at, and what it usually does. It is valid during the call that it
@@ -47,6 +49,8 @@ var rateOfFeature = [...]rate{
 type WindowView struct {
 	Tenant string
 	Of     EntityKind
+	// Entity is the id of an agent or producer, "" for others.
+	Entity string
 	// Over is a minute, an hour or a day; windows begin with those of UTC.
 	Over time.Duration
 
@@ -58,7 +62,7 @@ type WindowView struct {
 }
 
 // Value returns the feature in the window so far. Different tools, networks and agents are those of the minute for windows of a minute and an hour, and those
-// of the day for windows of a day; of users none are counted.
+// of the day for windows of a day.
 func (v *WindowView) Value(f WindowFeature) float64 {
 	if int(f) < len(rateOfFeature) {
 		r := rateOfFeature[f]
@@ -171,7 +175,7 @@ func (e *Engine) matchWindows(v *verdict, t *tenant, ent *entity, c *cell, numbe
 	}
 	before := len(v.clues)
 	for w, over := range [numWindows]time.Duration{time.Minute, time.Hour, 24 * time.Hour} {
-		e.view = WindowView{Tenant: t.name, Of: kindNames[ent.key.kind], Over: over, ent: ent, c: c, window: window(w),
+		e.view = WindowView{Tenant: t.name, Of: kindNames[ent.key.kind], Entity: e.names.list[ent.name], Over: over, ent: ent, c: c, window: window(w),
 			day: uint16(floorDiv(number, minutesOfDay)), hourSums: hourSums, allDay: daySums}
 		e.cfg.Rules.Windows(&e.view, e.fired)
 	}
@@ -187,8 +191,8 @@ func (e *Engine) matchWindows(v *verdict, t *tenant, ent *entity, c *cell, numbe
 }
 
 // fire adds a rule that has matched to the verdict.
-func (e *Engine) fire(number int) {
+func (e *Engine) fire(number int, observed string) {
 	if r, ok := e.cfg.Rules.Rule(number); ok {
-		e.verdict.clues = append(e.verdict.clues, clue{group: groupRule, name: "rule." + r.ID, pretty: r.Title, score: scoreOf(r.Severity), grave: r.Severity})
+		e.verdict.clues = append(e.verdict.clues, clue{group: groupRule, name: "rule." + r.ID, wanted: r.Expected, pretty: cmp.Or(observed, r.Title), score: scoreOf(r.Severity), grave: r.Severity})
 	}
 }

@@ -222,6 +222,7 @@ func faultsOf(issues *cel.Issues) []fault {
 	for _, e := range issues.Errors() {
 		// CEL marks the place below the text; on one line a column does.
 		reason, _, _ := strings.Cut(e.Message, "\n")
+		reason = strings.TrimSuffix(reason, " (in container '')")
 		if len(reason) > 300 {
 			reason = strings.ToValidUTF8(reason[:300], "") + "…"
 		}

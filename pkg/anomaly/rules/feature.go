@@ -1,6 +1,9 @@
 package rules
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Feature is one thing that is counted of an entity in a window. Engines index arrays by it; numbers may change between versions, names may not.
 type Feature uint8
@@ -26,12 +29,11 @@ const (
 	Tools    // different tools
 	Networks // different source networks
 	Agents   // different agents
-	Subjects // different users
 
-	NewTools      // of these, how many the entity had never used before the window
+	NewTools      // of these, how many the entity is not known to have used before
 	NewNetworks   //
 	NewAgents     //
-	KnownTools    // how many the entity was known to use before the window
+	KnownTools    // how many the entity was known to use before
 	KnownNetworks //
 	KnownAgents   //
 
@@ -42,7 +44,7 @@ const (
 var featureNames = [NumFeatures]string{
 	Events: "events", Calls: "calls", Errors: "errors", Denials: "denials", Logins: "logins", FailedLogins: "failed_logins", RateLimits: "rate_limits",
 	Writes: "writes", Sends: "sends", Grants: "grants", Rows: "rows", InputTokens: "input_tokens", OutputTokens: "output_tokens", Tokens: "tokens", CostUSD: "cost_usd",
-	Tools: "tools", Networks: "networks", Agents: "agents", Subjects: "subjects",
+	Tools: "tools", Networks: "networks", Agents: "agents",
 	NewTools: "new_tools", NewNetworks: "new_networks", NewAgents: "new_agents",
 	KnownTools: "known_tools", KnownNetworks: "known_networks", KnownAgents: "known_agents",
 }
@@ -57,3 +59,15 @@ func (f Feature) String() string {
 
 // HasBaseline tells whether conditions may ask for the feature's baseline: sums have one, numbers of different things do not.
 func (f Feature) HasBaseline() bool { return f <= CostUSD }
+
+// CountedOver tells whether the feature is counted over windows of a length. Sums are over all; different things over a minute and a day, since sets of them
+// for an hour would cost memory for each entity; what is new over a minute, since after it it is known.
+func (f Feature) CountedOver(d time.Duration) bool {
+	switch {
+	case f >= NewTools:
+		return d == time.Minute
+	case f >= Tools:
+		return d != time.Hour
+	}
+	return true
+}

@@ -52,6 +52,26 @@ func (f *frame) text(v variable) []byte {
 	return f.event.Value(variables[v].field, f.scratch)
 }
 
+// attribute returns the value of an attribute, valid until the next call.
+func (f *frame) attribute(key []byte) ([]byte, bool) {
+	for i := range f.event.NumAttributes() {
+		k, v := f.event.RawAttribute(i)
+		if bytes.IndexByte(k, '\\') >= 0 {
+			f.other = events.AppendUnescaped(f.other[:0], k)
+			k = f.other
+		}
+		if !bytes.Equal(k, key) {
+			continue
+		}
+		if bytes.IndexByte(v, '\\') >= 0 {
+			f.scratch = events.AppendUnescaped(f.scratch[:0], v)
+			v = f.scratch
+		}
+		return v, true
+	}
+	return nil, false
+}
+
 // number returns the value of a number. Whole ones are below 2^54 and, but for a sum of two counts beyond 2^53, exact.
 func (f *frame) number(v variable) float64 {
 	if v == varCost {

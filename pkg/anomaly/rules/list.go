@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/netip"
 	"reflect"
-	"strings"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
@@ -16,7 +15,7 @@ import (
 type List struct {
 	entries  int
 	words    map[string]struct{}
-	globs    []string
+	globs    []glob
 	networks map[netip.Prefix]struct{}
 	lengths  []int // of the networks' prefixes, IPv4 as it stands in IPv6
 }
@@ -45,7 +44,7 @@ func (l *List) add(entry string) error {
 		if len(l.globs) == maxGlobs {
 			return fmt.Errorf("more than %d entries with * or ?", maxGlobs)
 		}
-		l.globs = append(l.globs, entry)
+		l.globs = append(l.globs, newGlob(entry))
 		return nil
 	}
 	if l.words == nil {
@@ -69,8 +68,8 @@ func (l *List) has(text []byte) bool {
 	if _, ok := l.words[string(text)]; ok {
 		return true
 	}
-	for _, pattern := range l.globs {
-		if globMatches(pattern, text) {
+	for i := range l.globs {
+		if l.globs[i].matches(text) {
 			return true
 		}
 	}
@@ -111,46 +110,6 @@ func inIPv6(p netip.Prefix) netip.Prefix {
 		bits += 96
 	}
 	return netip.PrefixFrom(netip.AddrFrom16(p.Addr().As16()), bits).Masked()
-}
-
-func isGlob(text string) bool { return strings.ContainsAny(text, "*?") }
-
-// globMatches tells whether a pattern fits the whole text: * stands for any bytes, also none, ? for one character. It takes at most len(pattern)·len(text)
-// steps: of several stars only the last is ever tried again.
-func globMatches(pattern string, text []byte) bool {
-	p, t := 0, 0
-	star, mark := -1, 0
-	for t < len(text) {
-		switch {
-		case p < len(pattern) && pattern[p] == '*':
-			star, mark = p, t
-			p++
-		case p < len(pattern) && pattern[p] == '?':
-			p++
-			t = afterRune(text, t)
-		case p < len(pattern) && pattern[p] == text[t]:
-			p++
-			t++
-		case star >= 0:
-			mark = afterRune(text, mark)
-			p, t = star+1, mark
-		default:
-			return false
-		}
-	}
-	for p < len(pattern) && pattern[p] == '*' {
-		p++
-	}
-	return p == len(pattern)
-}
-
-// afterRune returns where the next character begins.
-func afterRune(text []byte, at int) int {
-	at++
-	for at < len(text) && text[at]&0xC0 == 0x80 {
-		at++
-	}
-	return at
 }
 
 // listType is what CEL knows of a List: that `in` may ask it.

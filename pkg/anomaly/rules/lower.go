@@ -30,6 +30,11 @@ func (l *lowering) condition(e ast.Expr) native {
 		return l.call(e.AsCall())
 	case ast.ComprehensionKind:
 		return l.findings(e.AsComprehension())
+	case ast.SelectKind:
+		// has(attributes.name)
+		if s := e.AsSelect(); s.IsTestOnly() && l.variable(s.Operand()) == varAttributes {
+			return native{op: opAttribute, key: []byte(s.FieldName())}
+		}
 	}
 	return native{}
 }
@@ -92,9 +97,9 @@ func (l *lowering) join(op nativeOp, args []ast.Expr) native {
 
 func (l *lowering) equal(a, b ast.Expr) native {
 	for range 2 {
-		if v := l.variable(a); v.isText() {
+		if v, key, ok := l.textual(a); ok {
 			if text, ok := literalText(b); ok {
-				return native{op: opTextEqual, variable: v, text: []byte(text)}
+				return native{op: opTextEqual, variable: v, key: key, text: []byte(text)}
 			}
 		}
 		a, b = b, a
@@ -115,14 +120,17 @@ func (l *lowering) compare(op nativeOp, a, b ast.Expr) native {
 }
 
 func (l *lowering) in(element, container ast.Expr) native {
-	v := l.variable(element)
-	if !v.isText() {
+	if word, ok := literalText(element); ok && l.variable(container) == varAttributes {
+		return native{op: opAttribute, key: []byte(word)}
+	}
+	v, key, ok := l.textual(element)
+	if !ok {
 		return native{}
 	}
 	switch container.Kind() {
 	case ast.IdentKind:
 		if list := l.lists[container.AsIdent()]; list != nil {
-			return native{op: opTextInList, variable: v, list: list}
+			return native{op: opTextInList, variable: v, key: key, list: list}
 		}
 	case ast.ListKind:
 		elements := container.AsList()
@@ -137,7 +145,7 @@ func (l *lowering) in(element, container ast.Expr) native {
 			}
 			words[word] = struct{}{}
 		}
-		return native{op: opTextInWords, variable: v, words: words}
+		return native{op: opTextInWords, variable: v, key: key, words: words}
 	}
 	return native{}
 }
@@ -147,12 +155,32 @@ func (l *lowering) member(op nativeOp, c ast.CallExpr) native {
 	if !c.IsMemberFunction() || len(c.Args()) != 1 {
 		return native{}
 	}
-	v := l.variable(c.Target())
+	v, key, textual := l.textual(c.Target())
 	text, ok := literalText(c.Args()[0])
-	if !v.isText() || !ok {
+	if !textual || !ok {
 		return native{}
 	}
-	return native{op: op, variable: v, text: []byte(text)}
+	return native{op: op, variable: v, key: key, text: []byte(text)}
+}
+
+// textual takes a text of an event: a variable, or an attribute by its name.
+func (l *lowering) textual(e ast.Expr) (v variable, key []byte, ok bool) {
+	switch e.Kind() {
+	case ast.IdentKind:
+		v = l.variable(e)
+		return v, nil, v.isText()
+	case ast.SelectKind:
+		s := e.AsSelect()
+		return varAttributes, []byte(s.FieldName()), !s.IsTestOnly() && l.variable(s.Operand()) == varAttributes
+	case ast.CallKind:
+		c := e.AsCall()
+		if c.FunctionName() != operators.Index || len(c.Args()) != 2 || l.variable(c.Args()[0]) != varAttributes {
+			return varNone, nil, false
+		}
+		name, ok := literalText(c.Args()[1])
+		return varAttributes, []byte(name), ok
+	}
+	return varNone, nil, false
 }
 
 // findings takes what the macro findings.exists(f, …) becomes: a loop that starts with false and joins by ||.

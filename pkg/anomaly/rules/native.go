@@ -26,6 +26,7 @@ func truthOf(b bool) truth {
 type native struct {
 	op       nativeOp
 	variable variable
+	key      []byte // of an attribute
 	text     []byte
 	words    map[string]struct{}
 	list     *List
@@ -42,7 +43,8 @@ const (
 	opAnd
 	opOr
 	opNot
-	opTrue // a variable that is true or false
+	opTrue      // a variable that is true or false
+	opAttribute // an attribute is there
 	opTextEqual
 	opTextPrefix
 	opTextSuffix
@@ -132,6 +134,16 @@ func (n *native) eval(f *frame) truth {
 		return result
 	case opMaybe:
 		return maybe
+	case opAttribute:
+		_, ok := f.attribute(n.key)
+		return truthOf(ok)
+	}
+	if n.variable == varAttributes {
+		text, ok := f.attribute(n.key)
+		if !ok {
+			return maybe // CEL fails then
+		}
+		return truthOf(n.textHolds(text))
 	}
 	return truthOf(n.textHolds(f.text(n.variable)))
 }

@@ -382,6 +382,13 @@ func (b *builder) window(id string, rule *Rule, v value, c *compiler) (compiled 
 			r.wrong(node, id, "%s is not known; of, over and when expected", quoted(key))
 		}
 	}
+	if compiled != nil {
+		for _, f := range compiled.features {
+			if !f.CountedOver(rule.Window.Over) {
+				b.reader(v).wrong(v.node, id, "%s is not counted over %s: different things are over 1m and 24h, new and known ones over 1m", f, rule.Window.Over)
+			}
+		}
+	}
 	for _, key := range []string{"of", "over", "when"} {
 		if !keys[key] {
 			b.reader(v).wrong(v.node, id, "window: %s is missing", key)
