@@ -125,9 +125,7 @@ func (w *World) newUser(i int) user {
 	binary.LittleEndian.PutUint64(u.subject[0:], rng.Uint64())
 	binary.LittleEndian.PutUint64(u.subject[8:], rng.Uint64())
 	u.producer = rng.IntN(len(w.tenants[t].producers))
-	for _, a := range rng.Perm(len(agents))[:1+rng.IntN(3)] {
-		u.agents = append(u.agents, a)
-	}
+	u.agents = rng.Perm(len(agents))[:1+rng.IntN(3)]
 	// An office that many share, and a place of their own.
 	u.networks = []uint64{uint64(t)*1000 + uint64(rng.IntN(3)) + 1, rng.Uint64() | 1<<63}
 	u.begins = 7 + 3*rng.Float64() + 1.2*rng.NormFloat64()

@@ -33,8 +33,6 @@ const (
 	// minutesOfHour and so on: windows are numbered by dividing minutes.
 	minutesOfHour = 60
 	minutesOfDay  = 1440
-	// never is the number of a window that no event lies in.
-	never = math.MinInt64 / 4
 )
 
 // entity is what is kept of a user, an agent or a tenant as of the minutes that are closed. It holds no pointers, so that millions of them cost the garbage
