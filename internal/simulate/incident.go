@@ -115,6 +115,9 @@ func (w *World) plan() {
 			if l.Producer != "" && silent[l.Producer] && try < 1000 || l.Kind == FailingAgent && u.tenant != 0 && try < 1000 {
 				continue
 			}
+			if try < 1000 && w.hidden(&l, t.producers[u.producer]) {
+				continue
+			}
 			silent[l.Producer] = true
 			used[i] = true
 			break
@@ -122,6 +125,14 @@ func (w *World) plan() {
 		w.labels = append(w.labels, l)
 	}
 	slices.SortFunc(w.labels, func(a, b Label) int { return int(a.From/minute - b.From/minute) })
+}
+
+// hidden tells whether nothing of an incident could be seen, since its producer is silent or loses events meanwhile, or whether it would hide another.
+func (w *World) hidden(l *Label, producer string) bool {
+	return slices.ContainsFunc(w.labels, func(o Label) bool {
+		other := w.tenants[w.users[o.user].tenant].producers[w.users[o.user].producer]
+		return (l.Producer != "" || o.Producer != "") && producer == other && l.From < o.To+hour && o.From < l.To+hour
+	})
 }
 
 // begin adds the events of the incidents that begin on a day.

@@ -82,6 +82,9 @@ func (e *Engine) closeCell(number int64, c *cell) {
 	v := &e.verdict
 	e.judge(v, t, ent, c, number, &ent.hourSums, &ent.daySums, &ent.blocks)
 	ent.total = max(ent.total, float32(v.total))
+	if ent.key.kind != kindSubject && e.found.explained(e, t, ent.key, ent, number, e.found.open) != nil {
+		ent.alerted = true // what a user's incident does to its agent is not what the agent is like
+	}
 	e.matchWindows(v, t, ent, c, number)
 	e.decide(v, t, ent, c, number)
 	if !c.onlyLate() {
@@ -106,20 +109,31 @@ func (e *Engine) decide(v *verdict, t *tenant, ent *entity, c *cell, number int6
 		elapsed = float64(number - ent.held)
 	}
 	ent.held = number
+	threshold := e.threshold(ent.key.kind)
 	surprise := v.surprise
 	if !v.mature || v.total < e.cfg.Least {
 		surprise = 0
 	}
 	// The hold is on the sum of evidence, which goes on where surprises end.
 	strength := 0.0
-	if surprise >= e.cfg.Threshold {
+	if surprise >= threshold {
 		strength = ent.hold.Step(v.total, e.cfg.Least, rearm, elapsed, e.halfLifeMinutes())
 		ent.alerted = true
 	} else {
 		ent.hold.Step(0, e.cfg.Least, rearm, elapsed, e.halfLifeMinutes())
 	}
-	e.found.add(e, v, t, ent, c, number, surprise >= e.cfg.Threshold, strength >= 1)
+	e.found.add(e, v, t, ent, c, number, surprise >= threshold, strength >= 1)
 }
+
+// threshold of a kind of entity. Of agents there are few, so they may be wrong more often each.
+func (e *Engine) threshold(k kind) float64 {
+	if k == kindAgent {
+		return e.cfg.Threshold - fewer
+	}
+	return e.cfg.Threshold
+}
+
+const fewer = 0.5
 
 func (e *Engine) halfLifeMinutes() float64 { return e.cfg.HalfLife.Minutes() }
 
@@ -141,8 +155,7 @@ func (e *Engine) roll(t *tenant, p *peers, ent *entity, number int64) {
 		if ent.hour != never32 {
 			for r := range numRates {
 				x := rates[r].of(ent.hourSums[r])
-				ent.levels[perHour][r].Learn(x, memory[perHour])
-				p.levels[perHour][r].Learn(x, peersMemory[perHour])
+				teach(&ent.levels[perHour][r], &p.levels[perHour][r], &p.within[perHour][r], x, memory[perHour], peersMemory[perHour])
 			}
 		}
 		ent.hour, ent.hourSums, ent.said[perHour-1] = hour, [numRates]uint64{}, [numRates]float32{}
@@ -163,8 +176,7 @@ func (e *Engine) endDay(t *tenant, p *peers, ent *entity) {
 	for r := range numRates {
 		x := rates[r].of(ent.daySums[r])
 		own := &ent.levels[perDay][r]
-		own.Learn(x, memory[perDay])
-		p.levels[perDay][r].Learn(x, peersMemory[perDay])
+		teach(own, &p.levels[perDay][r], &p.within[perDay][r], x, memory[perDay], peersMemory[perDay])
 		if ent.alerted {
 			// What was an incident once is what is usual soon, if it lasts: the level forgets what it was so sure of.
 			for w := range numWindows {
@@ -172,8 +184,11 @@ func (e *Engine) endDay(t *tenant, p *peers, ent *entity) {
 			}
 		}
 	}
-	total := totalScale(float64(ent.total))
-	if !ent.alerted {
+	total := tailScale(float64(ent.total))
+	settled := int64(ent.day)-int64(p.since) >= int64(e.cfg.LearnDays)/2
+	if !ent.alerted && !settled {
+		p.days++
+	} else if !ent.alerted {
 		for i, b := range ent.blocks {
 			p.learnTail(i, ofBlock(b))
 		}
@@ -198,9 +213,9 @@ func (e *Engine) endDay(t *tenant, p *peers, ent *entity) {
 	}
 	for n := range numNovelties {
 		today := float32(min(ent.novelToday[n], 1))
-		if ent.days > 0 { // on its first day everything is new
+		if ent.days >= settlingDays { // before, nearly everything is new
 			ent.novel[n] += (today - ent.novel[n]) / float32(min(ent.days, 20))
-			p.novel[n] += (today - p.novel[n]) / float32(min(p.days+1, 5000))
+			p.novel[n] += (today - p.novel[n]) / float32(min(p.days+1, 1000))
 		}
 	}
 	if ent.days < math.MaxUint16 {
@@ -216,14 +231,12 @@ var relearn = [numWindows]uint32{perMinute: 60, perHour: 12, perDay: 3}
 func (e *Engine) learn(t *tenant, p *peers, ent *entity, c *cell, number int64) {
 	for r, x := range c.sums {
 		y := rates[r].of(x)
-		ent.levels[perMinute][r].Learn(y, memory[perMinute])
-		p.levels[perMinute][r].Learn(y, peersMemory[perMinute])
+		teach(&ent.levels[perMinute][r], &p.levels[perMinute][r], &p.within[perMinute][r], y, memory[perMinute], peersMemory[perMinute])
 	}
 	for k, x := range c.most {
 		if x > 0 {
 			y := values[k].of(x)
-			ent.sizes[k].Learn(y, sizesMemory)
-			p.sizes[k].Learn(y, sizesPeersMemory)
+			teach(&ent.sizes[k], &p.sizes[k], &p.withinSizes[k], y, sizesMemory, sizesPeersMemory)
 		}
 	}
 	day := uint16(floorDiv(number, minutesOfDay))

@@ -54,7 +54,7 @@ type Rule struct {
 // DefaultConfig is what is used where nothing is configured.
 func DefaultConfig() Config {
 	return Config{
-		Threshold: 3.0, Least: 3, HalfLife: 36 * time.Hour, Gap: time.Hour, LearnDays: 4, AlertsPerDay: 50,
+		Threshold: 2.0, Least: 3, HalfLife: 36 * time.Hour, Gap: time.Hour, LearnDays: 4, AlertsPerDay: 50,
 		Protected: []string{
 			"secret", "credential", "key", "payment", "payroll", "bank_account", "patient", "health_record", "personal_data", "customer_export", "backup", "iam_role",
 		},
@@ -459,6 +459,9 @@ func (e *Engine) add(m *minute, t *tenant, key entityKey, name string, g *gather
 	}
 	if g.resource != 0 {
 		c.see(newResource, g.resource, o.ResourceType, g.protected, &g.ref)
+	}
+	if g.protected {
+		c.see(newProtected, g.tool*31+g.resource+1, o.Tool, true, &g.ref)
 	}
 	return c
 }

@@ -1,9 +1,5 @@
 package anomaly
 
-import (
-	"math"
-)
-
 // entityKey finds an entity. Agents and producers are known by a hash of their names.
 type entityKey struct {
 	tenant uint32 // index of the tenant
@@ -26,10 +22,10 @@ const (
 var kindNames = [numKinds]EntityKind{EntitySubject, EntityAgent, EntityTenant, EntityProducer}
 
 // How many values of each kind of novelty an entity is known to use. When there is no more room, what was not used for longest is forgotten.
-var knownRoom = [numNovelties]int{newNetwork: 10, newTool: 24, newAgent: 6, newModel: 6, newResource: 14}
+var knownRoom = [numNovelties]int{newNetwork: 10, newTool: 24, newAgent: 6, newModel: 6, newResource: 14, newProtected: 8}
 
 const (
-	knownTotal = 10 + 24 + 6 + 6 + 14
+	knownTotal = 10 + 24 + 6 + 6 + 14 + 8
 	// minutesOfHour and so on: windows are numbered by dividing minutes.
 	minutesOfHour = 60
 	minutesOfDay  = 1440

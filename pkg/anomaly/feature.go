@@ -64,6 +64,7 @@ const (
 	newAgent
 	newModel
 	newResource
+	newProtected // a tool with a type of resource that is protected
 	numNovelties
 )
 
@@ -106,6 +107,7 @@ var values = [numValues]measure{
 var novelties = [numNovelties]struct{ name, what string }{
 	newNetwork: {"novel.network", "network"}, newTool: {"novel.tool", "tool"}, newAgent: {"novel.agent", "agent"},
 	newModel: {"novel.model", "model"}, newResource: {"novel.resource", "type of resource"},
+	newProtected: {"novel.protected", "way to protected data"},
 }
 
 // of is the quantity on the scale on which it is compared.

@@ -158,7 +158,7 @@ func (in *ongoing) extend(e *Engine, v *verdict, t *tenant, ent *entity, c *cell
 	in.micros = saturated(saturated(in.micros, in.sinceMicros), c.spent)
 	in.CostUSD = float64(in.micros) / 1e6
 	in.sinceEvents, in.sinceMicros = 0, 0
-	in.Severity = max(in.Severity, v.severity(e.cfg.Threshold), Low)
+	in.Severity = max(in.Severity, v.severity(e.threshold(ent.key.kind)), Low)
 	if in.Severity == Critical {
 		in.Summarised = false
 	}
@@ -451,7 +451,8 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 	v := &e.verdict
 	e.judge(v, t, ent, c, m.number, hourSums, daySums, nil)
 	e.matchWindows(v, t, ent, c, m.number)
-	evidence := v.mature && v.total >= e.cfg.Least && v.surprise >= e.cfg.Threshold
+	threshold := e.threshold(ent.key.kind)
+	evidence := v.mature && v.total >= e.cfg.Least && v.surprise >= threshold
 	if evidence {
 		hold, elapsed := ent.hold, 0.0
 		if ent.held != noMinute {
@@ -462,7 +463,7 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 	if !evidence && v.alone == 0 {
 		return
 	}
-	severity := max(v.severity(e.cfg.Threshold), Low)
+	severity := max(v.severity(threshold), Low)
 	early := f.early[ent.key]
 	if in := f.open[ent.key]; in != nil && early == nil && severity <= in.Severity {
 		return // it goes on, and is as grave as it was

@@ -31,6 +31,9 @@ func tailOfValue(v value) int         { return int(numWindows)*int(numRates) + i
 type peers struct {
 	levels [numWindows][numRates]Level
 	sizes  [numValues]Level
+	// within are the deviations of entities from what is usual for themselves: how much one entity varies, as against how much they differ.
+	within      [numWindows][numRates]Level
+	withinSizes [numValues]Level
 	// tails say how often an entity's day has a deviation as large, for each quantity; nil: none was ever seen. total says it of all evidence together.
 	tails [numTails]*Tail
 	total Tail
@@ -68,13 +71,31 @@ const (
 	sizesBelieved    = 20
 )
 
-// usual is what is expected of an entity: its own level as far as it is known, and its peers' for the rest.
-func usual(own, all *Level, believed, floor float64) (location, scale float64) {
+// usual is what is expected of an entity: its own level as far as it is known, and its peers' for the rest. Its spread is believed later than its level:
+// until then it varies as one of its peers does.
+func usual(own, all, within *Level, believed, floor float64) (location, scale float64) {
 	n := float64(own.Count())
 	weight := n / (n + believed)
 	location = weight*own.Location() + (1-weight)*all.Location()
-	scale = weight*own.Scale() + (1-weight)*all.Scale()
+	spread := n / (n + 3*believed)
+	one := spread*own.Scale() + (1-spread)*within.Scale()
+	if within.Count() < leastWithin {
+		one = all.Scale()
+	}
+	scale = weight*one + (1-weight)*all.Scale()
 	return location, max(scale, floor)
+}
+
+// leastWithin is how many deviations of entities from their own past tell how much they vary.
+const leastWithin = 50
+
+// teach learns a value of one entity: what is usual for it, for all, and how far one is from its own past.
+func teach(own, all, within *Level, x, memory, peersMemory float64) {
+	if own.Count() >= 3 {
+		within.Learn(x-own.Location(), peersMemory)
+	}
+	own.Learn(x, memory)
+	all.Learn(x, peersMemory)
 }
 
 // tail returns a tail to ask.
@@ -107,11 +128,11 @@ func blockOf(z float64) uint8 {
 	if z <= 0 {
 		return 0
 	}
-	bin, _ := tailPlace(z)
+	bin, _ := tailPlace(tailScale(z))
 	return uint8(bin + 1)
 }
 
-// ofBlock is the middle of what blockOf has kept.
+// ofBlock is, on the tail's scale, the middle of what blockOf has kept.
 func ofBlock(b uint8) float64 {
 	if b == 0 {
 		return 0

@@ -337,10 +337,12 @@ func (p *peers) fields(x *codec) {
 	for w := range p.levels {
 		for r := range p.levels[w] {
 			x.level(&p.levels[w][r])
+			x.level(&p.within[w][r])
 		}
 	}
 	for k := range p.sizes {
 		x.level(&p.sizes[k])
+		x.level(&p.withinSizes[k])
 	}
 	for i := range p.tails {
 		has := p.tails[i] != nil

@@ -14,22 +14,21 @@ func exp2(x float64) float64 { return math.Exp2(x) }
 
 // clue is one piece of evidence before it is written out.
 type clue struct {
-	group   group
-	rate    rate
-	window  window
-	value   value
-	what    novelty
-	name    string // what is new
-	x       uint64
-	usual   float64 // the centre of what is expected, on the measure's scale
-	scale   float64
-	score   float64
-	hour    int
-	wanted  string // what was expected, where it is no amount
-	pretty  string // what was seen
-	guarded bool   // touches protected data
-	grave   Severity
-	ref     ref
+	group  group
+	rate   rate
+	window window
+	value  value
+	what   novelty
+	name   string // what is new
+	x      uint64
+	usual  float64 // the centre of what is expected, on the measure's scale
+	scale  float64
+	score  float64
+	hour   int
+	wanted string // what was expected, where it is no amount
+	pretty string // what was seen
+	grave  Severity
+	ref    ref
 }
 
 // group is the kind of evidence: within one it is the same thing seen in several ways, of different ones each says something of its own.
@@ -82,7 +81,7 @@ const (
 	// noticed is the surprise below which a clue says nothing: one day in ten has as much.
 	noticed = 1.0
 	// freshMinutes is in how many minutes novelty is forgotten by half: what is done with a stolen key is done soon.
-	freshMinutes = 45
+	freshMinutes = 120
 	// grown is by what factor the sum of an hour or a day must have grown since it was last said.
 	grown = 1.5
 	// newNovelty and believedNovelty: of an entity that has few days behind it, nearly everything is new.
@@ -114,14 +113,15 @@ func (e *Engine) judge(v *verdict, t *tenant, ent *entity, c *cell, number int64
 	}
 	e.suppressed(v, ent, number, 0)
 	v.sum(ent, number)
-	v.surprise = p.total.Surprise(totalScale(v.total))
+	v.surprise = p.total.Surprise(tailScale(v.total))
 }
 
-// totalScale makes of a sum of logarithms of probabilities, whose tail is exponential, what a Tail expects, whose tail is a power's.
-func totalScale(total float64) float64 { return math.Exp2(total) - 1 }
+// tailScale makes of what has an exponential tail, as sums of logarithms of probabilities and deviations of logarithms of amounts have, what a Tail
+// expects, whose tail is a power's.
+func tailScale(x float64) float64 { return math.Exp2(min(x, 40)) - 1 }
 
 // maturity is how many days of entities must have been seen before their tails are believed.
-var maturity = [kindTenant + 1]uint64{kindSubject: 40, kindAgent: 10, kindTenant: 5}
+var maturity = [kindTenant + 1]uint64{kindSubject: 40, kindAgent: 10, kindTenant: 14}
 
 func (e *Engine) judgeRates(v *verdict, p *peers, ent *entity, c *cell, hourSums, daySums *[numRates]uint64, raise *[numTails]uint8) {
 	for r := range numJudged {
@@ -132,10 +132,10 @@ func (e *Engine) judgeRates(v *verdict, p *peers, ent *entity, c *cell, hourSums
 		sums := [numWindows]uint64{c.sums[r], hourSums[r], daySums[r]}
 		for w, x := range sums {
 			w := window(w)
-			if raise == nil && x < m.least[w] {
+			if raise == nil && x < m.least[w] || ent.key.kind == kindTenant && w == perMinute {
 				continue
 			}
-			location, scale := usual(&ent.levels[w][r], &p.levels[w][r], believed[w], m.floor())
+			location, scale := usual(&ent.levels[w][r], &p.levels[w][r], &p.within[w][r], believed[w], m.floor())
 			z := (m.of(x) - location) / scale
 			if z <= 0 {
 				continue
@@ -147,7 +147,7 @@ func (e *Engine) judgeRates(v *verdict, p *peers, ent *entity, c *cell, hourSums
 			if x < m.least[w] || w != perMinute && float64(x) < grown*float64(ent.said[w-1][r]) {
 				continue
 			}
-			if s := p.tail(i).Surprise(z); s >= noticed {
+			if s := p.tail(i).Surprise(tailScale(z)); s >= noticed {
 				v.clues = append(v.clues, clue{group: groupRate, rate: r, window: w, x: x, usual: location, scale: scale, score: s})
 			}
 		}
@@ -161,7 +161,7 @@ func (e *Engine) judgeRates(v *verdict, p *peers, ent *entity, c *cell, hourSums
 		if raise == nil && x < m.least[perMinute] {
 			continue
 		}
-		location, scale := usual(&ent.sizes[k], &p.sizes[k], sizesBelieved, m.floor())
+		location, scale := usual(&ent.sizes[k], &p.sizes[k], &p.withinSizes[k], sizesBelieved, m.floor())
 		z := (m.of(x) - location) / scale
 		if z <= 0 {
 			continue
@@ -173,7 +173,7 @@ func (e *Engine) judgeRates(v *verdict, p *peers, ent *entity, c *cell, hourSums
 		if x < m.least[perMinute] {
 			continue
 		}
-		if s := p.tail(i).Surprise(z); s >= noticed {
+		if s := p.tail(i).Surprise(tailScale(z)); s >= noticed {
 			v.clues = append(v.clues, clue{group: groupValue, value: k, x: x, usual: location, scale: scale, score: s})
 		}
 	}
@@ -201,16 +201,16 @@ func (e *Engine) judgeNovelty(v *verdict, t *tenant, p *peers, ent *entity, c *c
 				score = min(score, -math.Log10(min(share, 1)))
 			}
 			if users == 0 && s.what != newNetwork {
-				score += 0.5 // nobody has used it
+				score = max(score, 1.7) + 1 // nobody has used it
 			}
 		}
-		if s.protected && s.what != newNetwork && s.what != newModel {
-			score += 2
+		if s.what == newProtected {
+			score += 3.2
 			v.guarded = true
 		}
 		score *= settled
 		if score >= 0.5 {
-			v.clues = append(v.clues, clue{group: groupNovel, what: s.what, name: s.name, score: min(score, MaxSurprise), guarded: s.protected, ref: s.ref})
+			v.clues = append(v.clues, clue{group: groupNovel, what: s.what, name: s.name, score: min(score, MaxSurprise), ref: s.ref})
 		}
 	}
 }
@@ -227,7 +227,7 @@ func (e *Engine) judgeHour(v *verdict, p *peers, ent *entity, number int64) {
 	all := float64(max(p.hourDays[week], 1))
 	share := float64(p.hours[week][hour]) / all
 	score := -math.Log10((float64(near) + 2*share + 0.02) / (days + 2.02))
-	if score = min(score, 2); score >= 0.5 {
+	if score = min(score, 2.5); score >= 0.5 {
 		v.clues = append(v.clues, clue{group: groupHour, hour: hour, score: score})
 	}
 }
@@ -240,9 +240,9 @@ func (e *Engine) judgeOrder(v *verdict, p *peers, ent *entity, c *cell, hourSums
 	read, sent := 0.0, 0.0
 	for _, k := range []rate{rateRows, rateSends} {
 		m := &rates[k]
-		location, scale := usual(&ent.levels[perHour][k], &p.levels[perHour][k], believed[perHour], m.floor())
+		location, scale := usual(&ent.levels[perHour][k], &p.levels[perHour][k], &p.within[perHour][k], believed[perHour], m.floor())
 		if z := (m.of(hourSums[k]) - location) / scale; z > 0 {
-			s := p.tail(tailOfRate(perHour, k)).Surprise(z)
+			s := p.tail(tailOfRate(perHour, k)).Surprise(tailScale(z))
 			if k == rateRows {
 				read = s
 			} else {
@@ -281,7 +281,7 @@ func (v *verdict) sum(ent *entity, number int64) {
 	}
 	main := v.groups[groupRate] + v.groups[groupValue]/2 + v.fresh + v.groups[groupFinding] + v.groups[groupOrder]/2
 	// The hour alone is nothing: people work at night.
-	v.total = main + min(v.groups[groupHour], main/2)
+	v.total = main + min(v.groups[groupHour], main)
 }
 
 // excess is by what factor the amount exceeds what is expected at most.
@@ -387,12 +387,13 @@ func (c *clue) texts(p *peers) (expected, observed string) {
 		return "at most " + m.text(limit), m.text(float64(c.x))
 	case groupNovel:
 		n := novelties[c.what]
-		observed = "a new " + n.what
-		if c.name != "" {
+		switch {
+		case c.name == "":
+			observed = "a new " + n.what
+		case c.what == newProtected:
+			observed = fmt.Sprintf("tool %s on protected data, for the first time", c.name)
+		default:
 			observed = fmt.Sprintf("%s %s, for the first time", n.what, c.name)
-		}
-		if c.guarded {
-			observed += ", on protected data"
 		}
 		return "only what was used before", observed
 	case groupHour:
@@ -410,7 +411,7 @@ func (c *clue) texts(p *peers) (expected, observed string) {
 // usualLimit is the deviation that one day in ten exceeds.
 func usualLimit(t *Tail) float64 {
 	z := 0.5
-	for z < 1000 && t.Surprise(z) < noticed {
+	for z < 1000 && t.Surprise(tailScale(z)) < noticed {
 		z *= 1.1
 	}
 	return z
