@@ -26,7 +26,7 @@ type Config struct {
 	Webhook      WebhookConfig
 	// RequestTimeout bounds one request to a receiver. 100 ms to 1 min.
 	RequestTimeout time.Duration
-	// PollEvery is how often the vault is asked for what other processes have changed. 10 ms to 1 min.
+	// PollEvery is how often the vault is asked for what other processes have changed. 10 ms to 10 min.
 	PollEvery time.Duration
 	// RefusedEvery is how often a receiver is tried that refuses for good: somebody has to mend something first. 1 s to 1 h.
 	RefusedEvery time.Duration
@@ -84,7 +84,7 @@ func (c *Config) Validate() error {
 		value, low, high time.Duration
 	}{
 		{"request timeout", c.RequestTimeout, 100 * time.Millisecond, time.Minute},
-		{"poll every", c.PollEvery, 10 * time.Millisecond, time.Minute},
+		{"poll every", c.PollEvery, 10 * time.Millisecond, 10 * time.Minute},
 		{"refused every", c.RefusedEvery, time.Second, time.Hour},
 		{"retention", c.Retention, time.Hour, 10 * 366 * 24 * time.Hour},
 	} {

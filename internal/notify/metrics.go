@@ -128,6 +128,13 @@ func (w *waiting) note(t *target, n int, since time.Time) {
 	w.targets[t.name] = waitingTarget{t.receiver, n, since}
 }
 
+// any says whether somebody waited for a target when that was last looked at.
+func (w *waiting) any(t *target) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.targets[t.name].n > 0
+}
+
 // Describe implements prometheus.Collector.
 func (w *waiting) Describe(to chan<- *prometheus.Desc) {
 	to <- w.count

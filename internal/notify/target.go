@@ -65,7 +65,9 @@ func (w *worker) run(ctx context.Context) {
 		if ctx.Err() != nil {
 			return
 		}
-		n.metrics.noteWaiting(ctx, n.deps.Vault, t)
+		if ok || err != nil || n.metrics.waiting.any(t) { // else nobody was waiting before, and nobody is
+			n.metrics.noteWaiting(ctx, n.deps.Vault, t)
+		}
 		var failed *failure
 		switch {
 		case err == nil && ok:
