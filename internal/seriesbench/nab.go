@@ -80,13 +80,12 @@ func judge(s *labelled) []judged {
 
 // outcome is how a set of series was scored.
 type outcome struct {
-	score           float64 // 100: each window at once and no false alert; 0: never an alert
-	threshold       float64
-	found, windows  int
-	falseRows       int
-	falseEpisodes   int     // runs of false rows that are no more than episodeGap apart
-	days            float64 // outside windows and probation
-	perDay, epsADay float64
+	score          float64 // 100: each window at once and no false alert; 0: never an alert
+	threshold      float64
+	found, windows int
+	falseRows      int
+	falseEpisodes  int     // runs of false rows that are no more than episodeGap apart
+	days           float64 // outside windows and probation
 }
 
 // episodeGap, in seconds: false alerts no further apart than this, by the time of the series, are one episode, as a person who looks at the first sees the others too.
@@ -139,7 +138,6 @@ func pooled(p profile, threshold float64, series []*labelled, scores [][]float64
 	}
 	n := float64(o.windows)
 	o.score = 100 * (raw + n*p.missed) / (n * (1 + p.missed))
-	o.perDay, o.epsADay = float64(o.falseRows)/o.days, float64(o.falseEpisodes)/o.days
 	return o
 }
 
