@@ -112,7 +112,7 @@ func TestKeptCheckpoints(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f(own, exitGood, "1 entries in 1 logs: good")
+	f(own, exitGood, "1 entry in 1 log: good")
 	f(checkpoint(t, signer, "agent.events/0", chain.Hash{7}), exitNo, "another root")
 	f(checkpoint(t, stranger, "agent.events/0", chain.Hash{7}), exitFailed, "checkpoint 1 of those given")
 	f([]byte("\n"), exitFailed, "kept is not what 'agentaudit checkpoint' prints, at checkpoint 1 of it")
@@ -122,13 +122,13 @@ func TestKeptCheckpoints(t *testing.T) {
 	other := checkpoint(t, signer, "audit.system/0", chain.Hash{7})
 	f(append(append(own, '\n'), other...), exitNo, "audit.system/0                      0 entries  BAD at seq 0: the log is missing, but a checkpoint that was kept has 1 entries")
 	f(other, exitNo, `{"log":"audit.system/0","size":0,"root":"","head":"","first_bad":{"seq":0,"reason":"the log is missing`, "--json")
-	f(other, exitGood, "1 entries in 1 logs: good", "--log", "agent.events/0")
+	f(other, exitGood, "1 entry in 1 log: good", "--log", "agent.events/0")
 
 	first, second := newWitness(t, "witness.example/1"), newWitness(t, "witness.example/2")
 	one, two := first.Verifier().String(), second.Verifier().String()
 	cosigned := cosign(t, own, first)
-	f(cosigned, exitGood, "1 entries in 1 logs: good", "--witness", one)
-	f(cosign(t, cosigned, second), exitGood, "1 entries in 1 logs: good", "--witness", one, "--witness", two)
+	f(cosigned, exitGood, "1 entry in 1 log: good", "--witness", one)
+	f(cosign(t, cosigned, second), exitGood, "1 entry in 1 log: good", "--witness", one, "--witness", two)
 	f(cosigned, exitFailed, "checkpoint 1 of ", "--witness", one, "--witness", two)
 	f(append(append(cosigned, '\n'), own...), exitFailed, "witness witness.example/1 has not signed it", "--witness", one)
 	f(own, exitFailed, "key 1 is not the public key of a witness", "--witness", key)

@@ -14,6 +14,8 @@ import (
 	"syscall"
 
 	"github.com/agentaudit/agentaudit/internal/config"
+	"golang.org/x/term"
+
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/up"
@@ -77,6 +79,12 @@ type world struct {
 	stdin   io.Reader
 	stdout  io.Writer
 	stderr  io.Writer
+}
+
+// atTerminal says whether somebody can be asked.
+func (w *world) atTerminal() bool {
+	file, ok := w.stdin.(*os.File)
+	return ok && term.IsTerminal(int(file.Fd()))
 }
 
 // config loads the configuration that --data or --config names.

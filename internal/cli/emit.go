@@ -12,6 +12,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/progress"
+	"github.com/agentaudit/agentaudit/internal/report"
 )
 
 type emitCommand struct {
@@ -96,6 +97,6 @@ func (c *emitCommand) print(stdout, stderr io.Writer, result emit.Result) error 
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(stdout, "sent %d events\n", result.Sent)
+	_, err := fmt.Fprintf(stdout, "sent %s\n", report.Count(uint64(result.Sent), "event", "events"))
 	return err
 }

@@ -12,14 +12,20 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/agentaudit/agentaudit/internal/privacy"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/reveal"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
 type eventsCommand struct {
 	User    string `help:"Events of this user: the user_id as producers send it." placeholder:"U"`
 	Tenant  string `help:"Events of this tenant." placeholder:"T"`
+	Subject string `help:"Events of this pseudonym, and nobody is named. With --reveal and --reason they are." placeholder:"UUID"`
+	Reveal  bool   `help:"With --subject: print who it is. The log says first that it was asked, and why."`
+	Reason  string `help:"With --reveal: why; it stands in the log, so name nobody." placeholder:"R"`
 	Session string `help:"Events of this session: the session_id as producers send it. Needs --user where sessions are kept as tokens of their user." placeholder:"S"`
 	Since   string `help:"Events since then: 30m, 24h, 7d, 2026-11-20 or 2026-11-20T21:00:00Z." placeholder:"D"`
 	Type    string `help:"Events of this type, such as tool.call." placeholder:"T"`
@@ -33,7 +39,10 @@ type eventsCommand struct {
 func (eventsCommand) Help() string {
 	return `Finds events of people by the names that producers use, and prints who they are of. In ClickHouse itself there are
 pseudonyms and tokens only; this command asks the vault. Where somebody's data is restricted (gdpr restrict), it prints "(restricted)" in the
-place of the name and of the content.`
+place of the name and of the content.
+
+With --subject a pseudonym (from ClickHouse, a report or an alert) leads to the person's events, and their names stay in the vault. Contents may name
+somebody, so --content needs --reveal then.`
 }
 
 func (c *eventsCommand) Run(ctx context.Context, w *world) error {
@@ -43,6 +52,10 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 	}
 	if c.Limit < 1 || c.Limit > reveal.MaxEvents {
 		return fmt.Errorf("--limit %d: must be 1 to %d", c.Limit, reveal.MaxEvents)
+	}
+	subject, err := c.subject()
+	if err != nil {
+		return err
 	}
 	systems, err := w.open(ctx)
 	if err != nil {
@@ -57,7 +70,7 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	found, err := reveal.Find(ctx, reveal.Deps{Store: systems.Store, Vault: systems.Vault}, reveal.Question{
-		Tenant: c.Tenant, User: c.User, Session: c.Session, Since: since, Type: c.Type, Limit: c.Limit,
+		Tenant: c.Tenant, User: c.User, Subject: subject, Pseudonyms: c.Subject != "" && !c.Reveal, Session: c.Session, Since: since, Type: c.Type, Limit: c.Limit,
 		WithContent:   c.Content,
 		Restricted:    c.AsDPO,
 		SessionPolicy: cfg.Ingest.Fields.SessionID,
@@ -74,6 +87,11 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 			"restricted": "shown", "contents": strconv.FormatBool(c.Content), "count": strconv.Itoa(len(found)),
 		})
 	}
+	if err == nil && c.Reveal {
+		err = privacy.NoteRead(ctx, systems.Vault, "identity", map[string]string{
+			"subject": subject.String(), "reason": c.Reason, "contents": strconv.FormatBool(c.Content), "count": strconv.Itoa(len(found)),
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -87,6 +105,27 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 		err = printEvents(out, found)
 	}
 	return errors.Join(err, out.Flush())
+}
+
+// subject reads the pseudonym; zero if none is asked for.
+func (c *eventsCommand) subject() (gdpr.SubjectID, error) {
+	switch {
+	case c.Subject == "" && (c.Reveal || c.Reason != ""):
+		return gdpr.SubjectID{}, errors.New("--reveal and --reason go with --subject")
+	case c.Subject == "":
+		return gdpr.SubjectID{}, nil
+	case c.Reveal != (c.Reason != ""):
+		return gdpr.SubjectID{}, errors.New("--reveal needs a --reason, and a reason is for --reveal: it stands in the log")
+	case c.Content && !c.Reveal:
+		return gdpr.SubjectID{}, errors.New("--content may show who it is: add --reveal and --reason")
+	case c.User != "":
+		return gdpr.SubjectID{}, errors.New("--subject or --user, not both")
+	}
+	id, err := uuid.Parse(c.Subject)
+	if err != nil || id == (uuid.UUID{}) {
+		return gdpr.SubjectID{}, errors.New("--subject: a pseudonym is a UUID, as it stands in the column subject of ClickHouse")
+	}
+	return gdpr.SubjectID(id), nil
 }
 
 // replay compares the vault with the log: a vault that was restored knows people who are erased, of whom nothing may be shown.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -44,6 +45,7 @@ type gdprEraseCommand struct {
 	Suppress   bool   `help:"Keep nothing of the person's later events either. Without it whoever comes by that name is a stranger."`
 	VerifiedBy string `default:"operator" help:"Who has checked that the request is the person's; it stands in the log. Default: operator. Empty: nothing is done before 'gdpr verify'." placeholder:"NAME"`
 	Wait       bool   `help:"Wait until it is done and print the receipt."`
+	Yes        bool   `help:"Do not ask on a terminal whether it is to be done. Nobody is asked where the input is no terminal."`
 	JSON       bool   `help:"Print the receipt or the request as JSON."`
 }
 
@@ -56,12 +58,15 @@ be, and until when.`
 }
 
 func (c *gdprEraseCommand) Run(ctx context.Context, w *world) error {
-	systems, err := w.open(ctx)
+	if err := c.confirm(w); err != nil {
+		return err
+	}
+	v, err := w.vault(ctx)
 	if err != nil {
 		return err
 	}
-	defer systems.Close()
-	request, added, err := privacy.Submit(ctx, systems.Vault, privacy.Submission{
+	defer v.Close()
+	request, added, err := privacy.Submit(ctx, v, privacy.Submission{
 		Caller: c.ID, Kind: gdpr.RequestErasure, Who: vault.Identity{Tenant: c.Tenant, User: c.User}, VerifiedBy: c.VerifiedBy, SuppressForever: c.Suppress,
 	})
 	if err != nil {
@@ -74,11 +79,30 @@ func (c *gdprEraseCommand) Run(ctx context.Context, w *world) error {
 		if err := sayWait(w.stderr, request); err != nil {
 			return err
 		}
-		if request, err = awaitRequest(ctx, systems.Vault, request); err != nil {
+		if request, err = awaitRequest(ctx, v, request); err != nil {
 			return err
 		}
 	}
 	return printRequest(w, request, c.JSON)
+}
+
+// confirm asks whoever sits at a terminal: nothing brings an erased person back. Scripts go on.
+func (c *gdprEraseCommand) confirm(w *world) error {
+	if c.Yes || !w.atTerminal() {
+		return nil
+	}
+	if _, err := fmt.Fprintf(w.stderr, "erase the user %s of the tenant %s for ever? Type yes: ", printable(c.User), printable(c.Tenant)); err != nil {
+		return err
+	}
+	// A line at a terminal has an end; more than that is no answer.
+	answer, err := bufio.NewReader(io.LimitReader(w.stdin, 256)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(answer) != "yes" {
+		return errors.New("nothing was done: the answer was not yes")
+	}
+	return nil
 }
 
 // sayWait says what a request that has not ended waits for: without an exporter, or somebody who verifies it, that is for ever.
@@ -200,6 +224,12 @@ type gdprStatusCommand struct {
 	JSON bool   `help:"Print it as JSON."`
 }
 
+// Help is printed by `gdpr status --help`.
+func (gdprStatusCommand) Help() string {
+	return `Exit code 0: the request waits, is being carried out, or is completed; the output says which. 1: it was refused or cancelled, and why. 2: there is
+no such request, or the vault cannot be asked. Only the vault is needed.`
+}
+
 func (c *gdprStatusCommand) Run(ctx context.Context, w *world) error {
 	return withRequest(ctx, w, c.ID, func(v *vault.Vault, request vault.Request) error {
 		if request.Kind == gdpr.RequestExport {
@@ -215,19 +245,34 @@ func withRequest(ctx context.Context, w *world, text string, do func(v *vault.Va
 	if err != nil {
 		return errors.New("a request's id is a UUID; 'gdpr list' prints them")
 	}
-	systems, err := w.open(ctx)
+	v, err := w.vault(ctx)
 	if err != nil {
 		return err
 	}
-	defer systems.Close()
-	request, found, err := systems.Vault.Request(ctx, id)
+	defer v.Close()
+	request, found, err := v.Request(ctx, id)
 	if err != nil {
 		return err
 	}
 	if !found {
 		return errors.New("there is no request of this id")
 	}
-	return do(systems.Vault, request)
+	return do(v, request)
+}
+
+// printChange prints what has become of a request by a command.
+func printChange(ctx context.Context, w *world, v *vault.Vault, request vault.Request, asJSON bool) error {
+	now, found, err := v.Request(ctx, request.ID)
+	if err != nil {
+		return err
+	}
+	if !found {
+		return errors.New("the request cannot be read any more")
+	}
+	if asJSON {
+		return json.NewEncoder(w.stdout).Encode(lineOf(now))
+	}
+	return lineOf(now).print(w.stdout)
 }
 
 type gdprListCommand struct {
@@ -235,12 +280,12 @@ type gdprListCommand struct {
 }
 
 func (c *gdprListCommand) Run(ctx context.Context, w *world) error {
-	systems, err := w.open(ctx)
+	v, err := w.vault(ctx)
 	if err != nil {
 		return err
 	}
-	defer systems.Close()
-	list, err := systems.Vault.Requests(ctx)
+	defer v.Close()
+	list, err := v.Requests(ctx)
 	if err != nil {
 		return err
 	}
@@ -263,8 +308,9 @@ func (c *gdprListCommand) Run(ctx context.Context, w *world) error {
 }
 
 type gdprVerifyCommand struct {
-	ID string `arg:"" help:"Id of the request." placeholder:"ID"`
-	By string `required:"" help:"Who has checked that the request is the person's." placeholder:"NAME"`
+	ID   string `arg:"" help:"Id of the request." placeholder:"ID"`
+	By   string `required:"" help:"Who has checked that the request is the person's." placeholder:"NAME"`
+	JSON bool   `help:"Print the request as JSON."`
 }
 
 func (c *gdprVerifyCommand) Run(ctx context.Context, w *world) error {
@@ -273,13 +319,17 @@ func (c *gdprVerifyCommand) Run(ctx context.Context, w *world) error {
 		if err == nil && !done {
 			return fmt.Errorf("the request is %s: there is nothing to verify", request.State)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return printChange(ctx, w, v, request, c.JSON)
 	})
 }
 
 type gdprExtendCommand struct {
 	ID     string `arg:"" help:"Id of the request." placeholder:"ID"`
 	Reason string `required:"" help:"Why, as the person is told; it stands in the log, so name nobody." placeholder:"R"`
+	JSON   bool   `help:"Print the request as JSON."`
 }
 
 // Help is printed by `gdpr extend --help`.
@@ -294,13 +344,17 @@ func (c *gdprExtendCommand) Run(ctx context.Context, w *world) error {
 		if err == nil && !done {
 			return fmt.Errorf("the request is %s and due %s: it cannot be extended", request.State, request.Due.Format(time.DateOnly))
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return printChange(ctx, w, v, request, c.JSON)
 	})
 }
 
 type gdprCancelCommand struct {
 	ID     string `arg:"" help:"Id of the request." placeholder:"ID"`
 	Reason string `required:"" help:"Why; name no person." placeholder:"R"`
+	JSON   bool   `help:"Print the request as JSON."`
 }
 
 func (c *gdprCancelCommand) Run(ctx context.Context, w *world) error {
@@ -309,7 +363,10 @@ func (c *gdprCancelCommand) Run(ctx context.Context, w *world) error {
 		if err == nil && !done {
 			return fmt.Errorf("the request is %s and cannot be cancelled", request.State)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return printChange(ctx, w, v, request, c.JSON)
 	})
 }
 
@@ -335,12 +392,12 @@ func (c *gdprHoldAddCommand) Run(ctx context.Context, w *world) error {
 			return errors.New("--expires: a day to come expected, such as 2027-06-30")
 		}
 	}
-	systems, err := w.open(ctx)
+	v, err := w.vault(ctx)
 	if err != nil {
 		return err
 	}
-	defer systems.Close()
-	subject, found, err := systems.Vault.Find(ctx, vault.Identity{Tenant: c.Tenant, User: c.User})
+	defer v.Close()
+	subject, found, err := v.Find(ctx, vault.Identity{Tenant: c.Tenant, User: c.User})
 	if err != nil {
 		return err
 	}
@@ -350,7 +407,7 @@ func (c *gdprHoldAddCommand) Run(ctx context.Context, w *world) error {
 	subject.Keys.Wipe()
 	now := time.Now()
 	hold := vault.Hold{ID: [16]byte(events.NewUUID(now)), Subject: subject.ID, Reason: c.Reason, Author: c.Author, At: now, Expires: expires}
-	if err := privacy.AddHold(ctx, systems.Vault, hold); err != nil {
+	if err := privacy.AddHold(ctx, v, hold); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(w.stdout, uuid.UUID(hold.ID))
@@ -358,7 +415,8 @@ func (c *gdprHoldAddCommand) Run(ctx context.Context, w *world) error {
 }
 
 type gdprHoldRemoveCommand struct {
-	ID string `arg:"" help:"Id of the hold." placeholder:"ID"`
+	ID   string `arg:"" help:"Id of the hold." placeholder:"ID"`
+	JSON bool   `help:"Print the hold as JSON."`
 }
 
 func (c *gdprHoldRemoveCommand) Run(ctx context.Context, w *world) error {
@@ -366,16 +424,32 @@ func (c *gdprHoldRemoveCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return errors.New("a hold's id is a UUID; 'gdpr hold list' prints them")
 	}
-	systems, err := w.open(ctx)
+	v, err := w.vault(ctx)
 	if err != nil {
 		return err
 	}
-	defer systems.Close()
-	lifted, err := privacy.LiftHold(ctx, systems.Vault, id)
+	defer v.Close()
+	lifted, err := privacy.LiftHold(ctx, v, id)
 	if err == nil && !lifted {
 		return errors.New("there is no such hold, or it was lifted already")
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	if !c.JSON {
+		_, err = fmt.Fprintf(w.stdout, "hold %s is lifted\n", id)
+		return err
+	}
+	list, err := v.Holds(ctx)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if list[i].ID == id {
+			return json.NewEncoder(w.stdout).Encode(holdLineOf(&list[i], time.Now()))
+		}
+	}
+	return errors.New("the hold cannot be read any more")
 }
 
 type gdprHoldListCommand struct {
@@ -393,22 +467,29 @@ type holdLine struct {
 	Active  bool   `json:"active"`
 }
 
+func holdLineOf(h *vault.Hold, now time.Time) holdLine {
+	line := holdLine{
+		ID: uuid.UUID(h.ID).String(), Subject: h.Subject.String(), Reason: h.Reason, Author: h.Author, At: h.At.Format(time.RFC3339), Active: h.Active(now),
+	}
+	if !h.Expires.IsZero() {
+		line.Expires = h.Expires.Format(time.DateOnly)
+	}
+	return line
+}
+
 func (c *gdprHoldListCommand) Run(ctx context.Context, w *world) error {
-	systems, err := w.open(ctx)
+	v, err := w.vault(ctx)
 	if err != nil {
 		return err
 	}
-	defer systems.Close()
-	holds, err := systems.Vault.Holds(ctx)
+	defer v.Close()
+	holds, err := v.Holds(ctx)
 	if err != nil {
 		return err
 	}
 	lines := make([]holdLine, len(holds))
-	for i, h := range holds {
-		lines[i] = holdLine{ID: uuid.UUID(h.ID).String(), Subject: h.Subject.String(), Reason: h.Reason, Author: h.Author, At: h.At.Format(time.RFC3339), Active: h.Active(time.Now())}
-		if !h.Expires.IsZero() {
-			lines[i].Expires = h.Expires.Format(time.DateOnly)
-		}
+	for i := range holds {
+		lines[i] = holdLineOf(&holds[i], time.Now())
 	}
 	if c.JSON {
 		return json.NewEncoder(w.stdout).Encode(lines)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/privacy"
 	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/report"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
@@ -191,7 +192,7 @@ func scopeText(s *gdpr.BreachScope) string {
 }
 
 func extentText(e *gdpr.BreachExtent) string {
-	text := fmt.Sprintf("%d entries about %d people (%d of them erased)", e.Entries, e.Subjects, e.Erased)
+	text := fmt.Sprintf("%s about %s (%d of them erased)", report.Count(uint64(e.Entries), "entry", "entries"), report.Count(uint64(e.Subjects), "person", "people"), e.Erased)
 	if e.Rejected != nil && *e.Rejected > 0 {
 		text += fmt.Sprintf("; %d records of that time could not be read and may be anybody's", *e.Rejected)
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/durable"
 	"github.com/agentaudit/agentaudit/internal/privacy"
 	"github.com/agentaudit/agentaudit/internal/progress"
+	"github.com/agentaudit/agentaudit/internal/report"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
@@ -60,7 +61,7 @@ func (c *gdprExportCommand) Run(ctx context.Context, w *world) error {
 		_, err = fmt.Fprintln(w.stdout, request.Result)
 		return err
 	}
-	if _, err := fmt.Fprintf(w.stdout, "wrote %s: %d events\n", c.Out, archive.Events); err != nil || !archive.Sealed {
+	if _, err := fmt.Fprintf(w.stdout, "wrote %s: %s\n", c.Out, report.Count(archive.Events, "event", "events")); err != nil || !archive.Sealed {
 		return err
 	}
 	_, err = fmt.Fprintf(w.stdout, "it is encrypted for the recipient, who opens it with 'age --decrypt -i KEYFILE %s'\n", c.Out)
@@ -165,7 +166,7 @@ type exportLine struct {
 func (l *exportLine) print(out io.Writer) error {
 	var err error
 	if l.Ready {
-		_, err = fmt.Fprintf(out, "the archive has %d events and can be fetched until %s\n", l.Events, l.Expires)
+		_, err = fmt.Fprintf(out, "the archive has %s and can be fetched until %s\n", report.Count(l.Events, "event", "events"), l.Expires)
 	} else {
 		_, err = fmt.Fprintf(out, "%d of %d events so far\n", l.Events, l.Total)
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/report"
 	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
@@ -45,7 +46,7 @@ func (c *vaultRotateCommand) Run(ctx context.Context, w *world) error {
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w.stdout, "rewrapped %d people\n", n)
+		_, err = fmt.Fprintf(w.stdout, "rewrapped %s\n", report.Count(uint64(n), "person", "people"))
 		return err
 	case "retire":
 		retired, err := v.RetireOld(ctx)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -20,48 +21,67 @@ import (
 // away is how long a system does not answer.
 const away = time.Second
 
-// ClickHouse or the vault go away in the middle of an erasure: it is carried out when they are back.
-func TestErasureWhileSystemsAreAway(t *testing.T) {
-	r := newRigOn(t, vault.DriverPostgres)
+// behindProxies are the systems of a worker, which can be taken away.
+type behindProxies struct {
+	deps    Deps
+	systems map[string]*testkit.Proxy
+}
+
+func (r *rig) behindProxies() *behindProxies {
+	r.t.Helper()
 	atEngine, err := url.Parse(r.Server.URL)
 	if err != nil {
-		t.Fatal(err)
+		r.t.Fatal(err)
 	}
 	atVault, err := url.Parse(r.VaultAt.DSN)
 	if err != nil || atVault.Host == "" {
-		t.Skipf("PostgreSQL is not told by a URL with a host: %v", err)
+		r.t.Skipf("PostgreSQL is not told by a URL with a host: %v", err)
 	}
-	engine, database := testkit.NewProxy(t, atEngine.Host), testkit.NewProxy(t, atVault.Host)
+	engine, database := testkit.NewProxy(r.t, atEngine.Host), testkit.NewProxy(r.t, atVault.Host)
 	atEngine.Host, atVault.Host = engine.Addr, database.Addr
 	behind := r.VaultAt
 	behind.DSN = atVault.String()
-	deps := r.newWorker().deps
-	deps.Store, deps.Vault = r.OpenStore(atEngine.String()), r.OpenVault(behind)
+	b := &behindProxies{r.newWorker().deps, map[string]*testkit.Proxy{"ClickHouse": engine, "vault": database}}
+	b.deps.Store, b.deps.Vault = r.OpenStore(atEngine.String()), r.OpenVault(behind)
+	return b
+}
+
+// carryOut has a request carried out, while a system goes away behind a step.
+func (b *behindProxies) carryOut(r *rig, system *testkit.Proxy, step string, s Submission) vault.Request {
+	r.t.Helper()
+	w := New(r.newWorker().cfg, b.deps)
+	w.claimFor, w.exportAgain = time.Second, time.Second
+	var once sync.Once
+	back := make(chan struct{})
+	w.passed = func(passed string) {
+		if passed == step {
+			once.Do(func() {
+				system.Refuse()
+				system.Cut()
+				time.AfterFunc(away, func() { system.Heal(); close(back) })
+			})
+		}
+	}
+	request := r.submit(s)
+	stop := r.Run(w.Run)
+	defer stop()
+	ended := r.awaitEnd(request)
+	<-back
+	return ended
+}
+
+// ClickHouse or the vault go away in the middle of an erasure: it is carried out when they are back.
+func TestErasureWhileSystemsAreAway(t *testing.T) {
+	r := newRigOn(t, vault.DriverPostgres)
+	b := r.behindProxies()
 	for i, step := range []string{stepTaken, stepHeld, stepDestroyed, stepForgotten, stepReceipt, stepOthers} {
-		for name, system := range map[string]*testkit.Proxy{"ClickHouse": engine, "vault": database} {
+		for name, system := range b.systems {
 			t.Run(name+" away when "+strings.ReplaceAll(step, " ", "_"), func(t *testing.T) {
 				r := r.in(t)
 				user := fmt.Sprintf("%s-%d", name, i)
 				r.produce(user, "")
 				r.awaitSealed()
-				w := New(r.newWorker().cfg, deps)
-				w.claimFor = time.Second
-				var once sync.Once
-				back := make(chan struct{})
-				w.passed = func(passed string) {
-					if passed == step {
-						once.Do(func() {
-							system.Refuse()
-							system.Cut()
-							time.AfterFunc(away, func() { system.Heal(); close(back) })
-						})
-					}
-				}
-				request := r.submit(erasureOf(user))
-				stop := r.Run(w.Run)
-				ended := r.awaitEnd(request)
-				<-back
-				stop()
+				ended := b.carryOut(r, system, step, erasureOf(user))
 				var receipt gdpr.Receipt
 				if err := json.Unmarshal([]byte(ended.Result), &receipt); err != nil || ended.State != gdpr.StateCompleted || receipt.KeysDestroyed != 1 {
 					t.Errorf("%s, %s: %+v, %v", ended.State, ended.Reason, receipt, err)
@@ -73,6 +93,42 @@ func TestErasureWhileSystemsAreAway(t *testing.T) {
 		}
 	}
 	r.wantGood()
+}
+
+// The same of an export: in the end there is one archive, whole, and nothing of the attempts before it.
+func TestExportWhileSystemsAreAway(t *testing.T) {
+	r := newRigOn(t, vault.DriverPostgres)
+	b := r.behindProxies()
+	done := 0
+	for i, step := range []string{stepTaken, stepBegun, stepAttempt, stepPart, stepWritten, stepNamed} {
+		for name, system := range b.systems {
+			done++
+			t.Run(name+" away when "+strings.ReplaceAll(step, " ", "_"), func(t *testing.T) {
+				r := r.in(t)
+				user := fmt.Sprintf("%s-%d", name, i)
+				r.produce(user, "")
+				r.produce(user, "noah")
+				r.awaitSealed()
+				ended := b.carryOut(r, system, step, exportOf(user))
+				if ended.State != gdpr.StateCompleted {
+					t.Fatalf("%s: %s", ended.State, ended.Reason)
+				}
+				text, err := r.read(ended)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, events := checkArchive(t, text); len(events) != 2 {
+					t.Errorf("%d events in the archive", len(events))
+				}
+			})
+		}
+	}
+	stop := r.start() // which removes what counts no more
+	defer stop()
+	testkit.Eventually(t, soon, func() bool {
+		left, err := os.ReadDir(r.exportDir)
+		return err == nil && len(left) == done
+	}, "one file for each archive")
 }
 
 // count counts entries.

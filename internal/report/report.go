@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 )
 
 // Report is the answer about logs.
@@ -73,7 +74,7 @@ func (r Report) WriteText(w io.Writer, good string) error {
 	if !r.OK {
 		answer = "BAD: see above"
 	}
-	_, err := fmt.Fprintf(w, "%d entries in %d logs: %s\n", r.Entries, len(r.Logs), answer)
+	_, err := fmt.Fprintf(w, "%s in %s: %s\n", Count(r.Entries, "entry", "entries"), Count(uint64(len(r.Logs)), "log", "logs"), answer)
 	return err
 }
 
@@ -101,4 +102,12 @@ func (l *Log) writeText(w io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// Count is a number of things in words: 1 entry, 2 entries.
+func Count(n uint64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.FormatUint(n, 10) + " " + many
 }

@@ -32,7 +32,7 @@ func TestPrint(t *testing.T) {
 		}
 	}
 	f([]Log{good}, true,
-		"agent.events/0                      3 entries  good\n    note at seq 2: again\n    and 5 more notes\n3 entries in 1 logs: good (as far as was looked)\n",
+		"agent.events/0                      3 entries  good\n    note at seq 2: again\n    and 5 more notes\n3 entries in 1 log: good (as far as was looked)\n",
 		`{"ok":true,"entries":3,"logs":[{"log":"agent.events/0","size":3,"root":"aa","head":"bb","first_bad":null,"notes":[{"seq":2,"text":"again"}],"notes_left_out":5}]}`+"\n")
 	f([]Log{bad, good}, false,
 		"audit.system/0                      1 entries  BAD at seq 1: prev does not match\n"+

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/agentaudit/agentaudit/internal/durable"
@@ -62,6 +63,22 @@ func (u *up) noteStart(name string, pid int) {
 	}
 }
 
+// followKeys keeps endpoints.json up to date when the keys of checkpoints change. A folder that cannot be read at the moment is looked at again.
+func (u *up) followKeys() {
+	keys, err := logkeys.Load(string(u.cfg.Exporter.SigningKeys), u.cfg.Deployment)
+	if err != nil {
+		return
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if !u.published || slices.Equal(keys.VKeys(), u.vkeys) {
+		return
+	}
+	if err := u.write(); err != nil {
+		u.console.printf("%s", err)
+	}
+}
+
 // publish says that everything is ready.
 func (u *up) publish() error {
 	u.mu.Lock()
@@ -80,7 +97,8 @@ func (u *up) write() error {
 	if err != nil {
 		return err
 	}
-	return u.options.Data.writeEndpoints(Endpoints{
+	vkeys := keys.VKeys()
+	err = u.options.Data.writeEndpoints(Endpoints{
 		Kafka:              u.cfg.Kafka.Brokers[0],
 		ClickHouse:         u.cfg.ClickHouse.Addresses[0],
 		ClickHouseUser:     u.cfg.ClickHouse.User,
@@ -88,7 +106,11 @@ func (u *up) write() error {
 		HTTP:               u.base(u.cfg.HTTP.Exporter),
 		Topic:              u.cfg.Ingest.Topics.Events,
 		AdminKeyFile:       u.options.Data.adminKey(),
-		VerifierKeys:       keys.VKeys(),
+		VerifierKeys:       vkeys,
 		Pids:               maps.Clone(u.pids),
 	})
+	if err == nil {
+		u.vkeys = vkeys
+	}
+	return err
 }

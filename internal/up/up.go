@@ -69,14 +69,23 @@ func Run(ctx context.Context, o Options, out io.Writer) (err error) {
 		return err
 	}
 	u.banner()
-	select {
-	case <-ctx.Done():
-		u.console.printf("stopping …")
-		return nil
-	case err := <-u.failed:
-		return err
+	keys := time.NewTicker(keysEvery)
+	defer keys.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			u.console.printf("stopping …")
+			return nil
+		case err := <-u.failed:
+			return err
+		case <-keys.C:
+			u.followKeys()
+		}
 	}
 }
+
+// keysEvery is how often endpoints.json is compared with the keys of checkpoints, which 'keys rotate' changes in their folder.
+const keysEvery = time.Second
 
 // up is one run.
 type up struct {
@@ -93,7 +102,8 @@ type up struct {
 
 	mu        sync.Mutex
 	pids      map[string]int
-	published bool // endpoints.json is there and is kept up to date
+	published bool     // endpoints.json is there and is kept up to date
+	vkeys     []string // that stand in it
 }
 
 // startAll starts the children one after the other, each when the one before is ready.
