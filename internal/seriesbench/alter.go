@@ -4,7 +4,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"sort"
-	"sync"
 )
 
 // alteration makes other series of labelled ones: what a detector does well on by chance, it does worse on these.
@@ -41,7 +40,7 @@ func alterations() []alteration {
 }
 
 func keep(s *labelled, which func(int) bool) *labelled {
-	out := &labelled{name: s.name, once: new(sync.Once)}
+	out := newLabelled(s.name)
 	at := make([]int, len(s.times)+1) // rows kept before row i
 	for i := range s.times {
 		at[i+1] = at[i]
@@ -68,8 +67,8 @@ func thinned(seed uint64) func(*labelled) *labelled {
 
 func valued(f func(r *rand.Rand, x, deviation float64) float64) func(*labelled) *labelled {
 	return func(s *labelled) *labelled {
-		out := *s
-		out.once = new(sync.Once)
+		out := newLabelled(s.name)
+		out.times, out.values, out.windows = s.times, s.values, s.windows
 		r := rand.New(rand.NewPCG(4, uint64(len(s.times))))
 		sorted := append([]float64(nil), s.values...)
 		sort.Float64s(sorted)
@@ -78,25 +77,25 @@ func valued(f func(r *rand.Rand, x, deviation float64) float64) func(*labelled) 
 		for i, x := range s.values {
 			out.values[i] = f(r, x, d)
 		}
-		return &out
+		return out
 	}
 }
 
 func timed(f func(t, first int64) int64) func(*labelled) *labelled {
 	return func(s *labelled) *labelled {
-		out := *s
-		out.once = new(sync.Once)
+		out := newLabelled(s.name)
+		out.times, out.values, out.windows = s.times, s.values, s.windows
 		out.times = make([]int64, len(s.times))
 		for i, t := range s.times {
 			out.times[i] = f(t, s.times[0])
 		}
-		return &out
+		return out
 	}
 }
 
 func backwards(s *labelled) *labelled {
 	n := len(s.times)
-	out := &labelled{name: s.name, once: new(sync.Once)}
+	out := newLabelled(s.name)
 	for i := range s.times {
 		out.times = append(out.times, s.times[0]+s.times[n-1]-s.times[n-1-i])
 		out.values = append(out.values, s.values[n-1-i])

@@ -46,14 +46,16 @@ type judged struct {
 	window int // index, outside or probation
 }
 
-// judge is judge, once.
+func newLabelled(name string) *labelled { return &labelled{name: name, once: new(sync.Once)} }
+
+// judge says what an alert at each row is worth. It is worked out once, when the windows are known.
 func (s *labelled) judge() []judged {
-	s.once.Do(func() { s.judged = judge(s) })
+	s.once.Do(func() { s.judged = worth(s) })
 	return s.judged
 }
 
-// judge says what an alert at each row is worth.
-func judge(s *labelled) []judged {
+// worth says what an alert at each row is worth.
+func worth(s *labelled) []judged {
 	rows := make([]judged, len(s.times))
 	quiet := int(min(math.Floor(0.15*float64(len(rows))), 0.15*5000))
 	next, last := 0, -1
@@ -111,7 +113,7 @@ func pooled(p profile, threshold float64, series []*labelled, scores [][]float64
 					best[row.window] = -p.missed
 				}
 			}
-			if scores[k][i] < threshold {
+			if scores[k][i] < threshold { //nolint:gosec // scores has a row for each of the series
 				continue
 			}
 			if row.window >= 0 {
@@ -155,7 +157,7 @@ func bestThreshold(p profile, series []*labelled, scores [][]float64) float64 {
 			if j.window == probation {
 				continue
 			}
-			rows = append(rows, row{scores[k][i], j.worth, k, j.window})
+			rows = append(rows, row{scores[k][i], j.worth, k, j.window}) //nolint:gosec // scores has a row for each of the series
 			if j.window >= 0 {
 				if _, seen := best[[2]int{k, j.window}]; !seen {
 					best[[2]int{k, j.window}] = -p.missed
