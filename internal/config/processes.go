@@ -11,6 +11,10 @@ import (
 type Detector struct {
 	// Group is the consumer group.
 	Group string `yaml:"group"`
+	// AlertsTopic is where incidents go, and where they are read from for Slack and the webhook.
+	AlertsTopic string  `yaml:"alerts_topic"`
+	Slack       Slack   `yaml:"slack"`
+	Webhook     Webhook `yaml:"webhook"`
 	// MemoryLimit is what the Go heap is kept below, as ingest.memory_limit.
 	MemoryLimit ByteSize `yaml:"memory_limit"`
 }
@@ -63,7 +67,9 @@ type Exporter struct {
 	MemoryLimit ByteSize `yaml:"memory_limit"`
 }
 
-func defaultDetector() Detector { return Detector{Group: "agentaudit-detector"} }
+func defaultDetector() Detector {
+	return Detector{Group: "agentaudit-detector", AlertsTopic: "agent.alerts", Slack: defaultSlack()}
+}
 
 func defaultExporter() Exporter {
 	return Exporter{
@@ -78,7 +84,14 @@ func (d *Detector) validate() error {
 	if d.Group == "" {
 		return wrong("detector.group", "", "a name")
 	}
-	return memoryLimit("detector.memory_limit", d.MemoryLimit)
+	if d.AlertsTopic == "" {
+		return wrong("detector.alerts_topic", "", "a topic")
+	}
+	return first(
+		d.Slack.validate,
+		d.Webhook.validate,
+		func() error { return memoryLimit("detector.memory_limit", d.MemoryLimit) },
+	)
 }
 
 func (e *Exporter) validate() error {

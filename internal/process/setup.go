@@ -25,6 +25,7 @@ func Setup(ctx context.Context, c config.Config, deps kafkaio.Deps) (err error) 
 		// One partition: our own processes write little, and what they write is read in order.
 		{Name: c.Ingest.Topics.System, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor, Configs: topicConfigs()},
 		{Name: c.Exporter.CheckpointTopic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor},
+		{Name: c.Detector.AlertsTopic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor},
 	}
 	if c.Exporter.GDPR.Topic != "" {
 		topics = append(topics, kafkaio.TopicSpec{Name: c.Exporter.GDPR.Topic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor})

@@ -22,6 +22,9 @@ type Options struct {
 	KafkaAddr      string // host:port
 	ClickHouseAddr string
 	HTTPAddr       string
+	SlackAPIURL    string
+	SlackTokenFile string // path as the user gave it
+	SlackChannel   string
 	Partitions     int      // 0: as it is, 4 in a new folder
 	Sample         bool     // stream sample traffic
 	Quiet          bool     // children's lines go to their files only
@@ -160,7 +163,18 @@ func (o Options) override(values map[string]string) error {
 		}
 		values[key] = value
 	}
-	for key, value := range map[string]string{"kafka.brokers": o.KafkaAddr, "http.exporter": o.HTTPAddr} {
+	token := o.SlackTokenFile
+	if token != "" {
+		absolute, err := filepath.Abs(token)
+		if err != nil {
+			return fmt.Errorf("--slack-token-file: %w", err)
+		}
+		token = absolute
+	}
+	for key, value := range map[string]string{
+		"kafka.brokers": o.KafkaAddr, "http.exporter": o.HTTPAddr,
+		"detector.slack.api_url": o.SlackAPIURL, "detector.slack.token_file": token, "detector.slack.channel": o.SlackChannel,
+	} {
 		if value != "" {
 			values[key] = value
 		}
