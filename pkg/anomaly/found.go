@@ -399,6 +399,7 @@ func (f *incidents) end(e *Engine, in *ongoing) {
 	delete(f.changed, in.ID)
 	f.gone = append(f.gone, goneIncident{in.ID, e.incidentKey(in)})
 	f.ends = noMinute
+	e.rest(in)
 }
 
 func (f *incidents) sorted(m map[entityKey]*ongoing) []*ongoing {

@@ -1,6 +1,10 @@
 package rules
 
-import "github.com/agentaudit/agentaudit/pkg/anomaly"
+import (
+	"time"
+
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
+)
 
 // ForEngine hands rules to an anomaly.Engine. Like the engine it belongs to one goroutine.
 type ForEngine struct {
@@ -9,7 +13,10 @@ type ForEngine struct {
 	held    []int
 }
 
-var _ anomaly.Rules = (*ForEngine)(nil)
+var (
+	_ anomaly.Rules   = (*ForEngine)(nil)
+	_ anomaly.Resting = (*ForEngine)(nil)
+)
 
 // ForEngine returns the rules of this set for an engine.
 func (s *Set) ForEngine() *ForEngine { return &ForEngine{matcher: s.Matcher()} }
@@ -25,6 +32,16 @@ func (e *ForEngine) Rule(number int) (anomaly.Rule, bool) {
 	}
 	r := &e.matcher.set.rules[number]
 	return anomaly.Rule{ID: r.ID, Title: r.Title, Severity: r.Severity, Expected: r.Expected}, r.Enabled
+}
+
+// RestsFor returns suppress_for of a rule.
+func (e *ForEngine) RestsFor(id string) time.Duration {
+	e.matcher.follow()
+	i, ok := e.matcher.set.Find(id)
+	if !ok {
+		return 0
+	}
+	return e.matcher.set.rules[i].SuppressFor
 }
 
 // Windows calls fire with each rule that holds for a window.

@@ -367,7 +367,7 @@ func (b *builder) window(id string, rule *Rule, v value, c *compiler) (compiled 
 			text, _ := r.text(node, id, key, maxIDBytes)
 			rule.Window.Of = anomaly.EntityKind(text)
 			if !slices.Contains(kinds, rule.Window.Of) {
-				r.wrong(node, id, "of %s: subject, agent, tenant or producer expected", quoted(text))
+				r.wrong(node, id, "of %s: subject, agent or tenant expected", quoted(text))
 			}
 		case "over":
 			text, _ := r.text(node, id, key, maxIDBytes)
@@ -399,7 +399,8 @@ func (b *builder) window(id string, rule *Rule, v value, c *compiler) (compiled 
 
 // What windows can be of, and how long.
 var (
-	kinds   = []anomaly.EntityKind{anomaly.EntitySubject, anomaly.EntityAgent, anomaly.EntityTenant, anomaly.EntityProducer}
+	// Of producers only gaps and silence are watched, without rules: their sums are those of whom they send for.
+	kinds   = []anomaly.EntityKind{anomaly.EntitySubject, anomaly.EntityAgent, anomaly.EntityTenant}
 	lengths = []time.Duration{time.Minute, time.Hour, 24 * time.Hour}
 )
 

@@ -71,7 +71,7 @@ rules.yaml:15: a rule without id
 rules.yaml:16: id "Two": words of small letters, digits and _, joined by dots, expected
 rules.yaml:23: rule three: event: column 1: undeclared reference to 'rowz' (did you mean 'rows'?)
 rules.yaml:27: rule four: "since" is not known; of, over and when expected
-rules.yaml:27: rule four: of "user": subject, agent, tenant or producer expected
+rules.yaml:27: rule four: of "user": subject, agent or tenant expected
 rules.yaml:27: rule four: over "10m": 1m, 1h or 24h expected
 rules.yaml:27: rule four: when: column 11: found no matching overload for '_*_' applied to '(int, double)' (beside numbers with a fraction write 3.0, not 3)
 rules.yaml:28: rule five: event or window expected, one of both

@@ -13,7 +13,7 @@ import (
 type WindowView interface {
 	// Tenant returns whose entity it is.
 	Tenant() string
-	// Entity returns the id of the agent or producer; "" for a subject, whose pseudonym no condition sees, and for a tenant.
+	// Entity returns the id of the agent; "" for a subject, whose pseudonym no condition sees, and for a tenant.
 	Entity() string
 	// Value returns the feature in the window so far.
 	Value(f Feature) float64
