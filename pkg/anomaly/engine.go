@@ -54,7 +54,7 @@ type Rule struct {
 // DefaultConfig is what is used where nothing is configured.
 func DefaultConfig() Config {
 	return Config{
-		Threshold: 2.0, Least: 3, HalfLife: 36 * time.Hour, Gap: time.Hour, LearnDays: 4, AlertsPerDay: 50,
+		Threshold: 1.7, Least: 3, HalfLife: 36 * time.Hour, Gap: time.Hour, LearnDays: 4, AlertsPerDay: 50,
 		Protected: []string{
 			"secret", "credential", "key", "payment", "payroll", "bank_account", "patient", "health_record", "personal_data", "customer_export", "backup", "iam_role",
 		},
@@ -150,6 +150,9 @@ type live struct {
 	hour, day         int32
 	hourSums, daySums [numRates]uint64
 	cells             int
+	// last is the cell that was used last, of the minute of that number.
+	last   *cell
+	number int64
 }
 
 // New checks the configuration.
@@ -352,7 +355,7 @@ func (e *Engine) gather(m *minute, t *tenant, o *Observation, at int64, late boo
 		cells[0] = e.add(m, t, entityKey{t.index, kindSubject, o.Subject}, "", &g)
 	}
 	if o.Agent != "" {
-		cells[1] = e.add(m, t, entityKey{t.index, kindAgent, nameID(o.Agent)}, o.Agent, &g)
+		cells[1] = e.add(m, t, entityKey{t.index, kindAgent, [16]byte{}}, o.Agent, &g)
 	}
 	e.add(m, t, entityKey{t.index, kindTenant, [16]byte{}}, "", &g)
 	if o.Producer != "" {
@@ -380,18 +383,31 @@ type gathered struct {
 
 // add puts an event into the cell of one entity; nil: there is no room for the entity.
 func (e *Engine) add(m *minute, t *tenant, key entityKey, name string, g *gathered) *cell {
-	i, ok := e.index[key]
-	if !ok {
-		if i, ok = e.newEntity(key, name); !ok {
-			e.stats.Unwatched++
-			return nil
+	var i uint32
+	var ok bool
+	switch {
+	case key.kind == kindTenant && t.self != 0:
+		i = t.self - 1
+	case key.kind == kindAgent && t.lastAgent != 0 && t.lastAgentName == name:
+		i = t.lastAgent - 1
+	default:
+		if key.kind == kindAgent {
+			key.id = nameID(name)
+		}
+		if i, ok = e.index[key]; !ok {
+			if i, ok = e.newEntity(key, name); !ok {
+				e.stats.Unwatched++
+				return nil
+			}
+		}
+		switch key.kind {
+		case kindTenant:
+			t.self = i + 1
+		case kindAgent:
+			t.lastAgent, t.lastAgentName = i+1, name
 		}
 	}
-	c := m.cells[i]
-	if c == nil {
-		c = e.newCell(i)
-		m.cells[i] = c
-	}
+	c := e.cellOf(m, i)
 	o := g.o
 	c.events++
 	c.spent = saturated(c.spent, o.CostMicroUSD)
@@ -501,6 +517,22 @@ func (c *cell) due(g *gathered) bool {
 	return c.events >= 8
 }
 
+// cellOf returns an entity's cell of a minute.
+func (e *Engine) cellOf(m *minute, i uint32) *cell {
+	ent := e.entities.at(i)
+	if l := &e.lives[ent.live]; ent.live != 0 && l.last != nil && l.number == m.number {
+		return l.last
+	}
+	c := m.cells[i]
+	if c == nil {
+		c = e.newCell(i)
+		m.cells[i] = c
+	}
+	l := &e.lives[ent.live]
+	l.last, l.number = c, m.number
+	return c
+}
+
 func (e *Engine) newCell(i uint32) *cell {
 	var c *cell
 	if n := len(e.spareCells); n > 0 {
@@ -527,6 +559,9 @@ func (e *Engine) newCell(i uint32) *cell {
 func (e *Engine) dropCell(c *cell) {
 	ent := e.entities.at(c.entity)
 	if l := &e.lives[ent.live]; ent.live != 0 {
+		if l.last == c {
+			l.last = nil
+		}
 		if l.cells--; l.cells == 0 {
 			e.freeLives = append(e.freeLives, ent.live)
 			ent.live = 0

@@ -41,6 +41,8 @@ func (e *Engine) Forget(subject [16]byte) {
 func (e *Engine) forgetEntity(i uint32) {
 	ent := e.entities.at(i)
 	delete(e.index, ent.key)
+	t := e.byIndex[ent.key.tenant]
+	t.self, t.lastAgent = 0, 0
 	e.counts[ent.key.kind]--
 	e.changed = slices.DeleteFunc(e.changed, func(j uint32) bool { return j == i })
 	e.entities.drop(i)

@@ -86,6 +86,7 @@ func (f *incidents) add(e *Engine, v *verdict, t *tenant, ent *entity, c *cell, 
 	case in != nil:
 		in.sinceEvents = saturated(in.sinceEvents, c.events)
 		in.sinceMicros = saturated(in.sinceMicros, c.spent)
+		f.changed[in.ID] = in
 	case v.alone > 0 || evidence && fresh:
 		if by := f.explained(e, t, key, ent, number, f.open); by != nil {
 			by.join(v, &t.peers[key.kind], key.kind, number)

@@ -89,7 +89,7 @@ func (c *cell) see(what novelty, hash uint32, name string, protected bool, r *re
 		s := &c.sightings[i]
 		if s.what == what && s.hash == hash {
 			// Protected data outrank time, since they are why anyone would look.
-			if protected && !s.protected || protected == s.protected && r.compare(s.ref) < 0 {
+			if protected && !s.protected || protected == s.protected && r.time <= s.ref.time && r.compare(s.ref) < 0 {
 				s.protected, s.ref = protected, *r
 			}
 			return
@@ -110,7 +110,7 @@ func (c *cell) see(what novelty, hash uint32, name string, protected bool, r *re
 // show keeps the first events.
 func (c *cell) show(r *ref) {
 	if len(c.refs) == cellRefs {
-		if r.compare(c.refs[cellRefs-1]) >= 0 {
+		if last := &c.refs[cellRefs-1]; r.time > last.time || r.compare(*last) >= 0 {
 			return
 		}
 		c.refs = c.refs[:cellRefs-1]

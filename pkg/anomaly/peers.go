@@ -11,6 +11,9 @@ type tenant struct {
 	// alerted incidents of a day count against the budget.
 	budgetDay int64
 	alerted   int
+	// The entities of the tenant itself and of the agent that was seen last, plus 1; 0: look.
+	self, lastAgent uint32
+	lastAgentName   string
 }
 
 type popularKey struct {

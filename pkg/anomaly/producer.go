@@ -49,11 +49,7 @@ func (e *Engine) produced(m *minute, t *tenant, o *Observation) {
 			return
 		}
 	}
-	c := m.cells[i]
-	if c == nil {
-		c = e.newCell(i)
-		m.cells[i] = c
-	}
+	c := e.cellOf(m, i)
 	c.events++
 	c.seqLeast = min(c.seqLeast, o.ProducerSeq)
 	c.seqMost = max(c.seqMost, o.ProducerSeq)

@@ -132,6 +132,7 @@ func (e *Engine) restore(key Key, state []byte) error {
 		if err := x.end(); err != nil {
 			return err
 		}
+		fresh.self, fresh.lastAgent, fresh.lastAgentName = t.self, t.lastAgent, t.lastAgentName
 		*t = *fresh
 		return nil
 	case StateIncident:

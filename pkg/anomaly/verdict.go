@@ -80,6 +80,8 @@ func (c *clue) signal() string {
 const (
 	// noticed is the surprise below which a clue says nothing: one day in ten has as much.
 	noticed = 1.0
+	// leastFactor is the logarithm of how many times the usual amount anybody wants to hear of, be it ever so regular: thrice.
+	leastFactor = 1.1
 	// freshMinutes is in how many minutes novelty is forgotten by half: what is done with a stolen key is done soon.
 	freshMinutes = 120
 	// grown is by what factor the sum of an hour or a day must have grown since it was last said.
@@ -144,7 +146,7 @@ func (e *Engine) judgeRates(v *verdict, p *peers, ent *entity, c *cell, hourSums
 			if raise != nil {
 				raise[i] = max(raise[i], blockOf(z))
 			}
-			if x < m.least[w] || w != perMinute && float64(x) < grown*float64(ent.said[w-1][r]) {
+			if x < m.least[w] || !m.sparse && z*scale < leastFactor || w != perMinute && float64(x) < grown*float64(ent.said[w-1][r]) {
 				continue
 			}
 			if s := p.tail(i).Surprise(tailScale(z)); s >= noticed {
@@ -170,7 +172,7 @@ func (e *Engine) judgeRates(v *verdict, p *peers, ent *entity, c *cell, hourSums
 		if raise != nil {
 			raise[i] = max(raise[i], blockOf(z))
 		}
-		if x < m.least[perMinute] {
+		if x < m.least[perMinute] || z*scale < leastFactor {
 			continue
 		}
 		if s := p.tail(i).Surprise(tailScale(z)); s >= noticed {
@@ -178,6 +180,9 @@ func (e *Engine) judgeRates(v *verdict, p *peers, ent *entity, c *cell, hourSums
 		}
 	}
 }
+
+// rareShare is the share of users below which a way to protected data is not a common one.
+const rareShare = 0.03
 
 // leastNovelty is the rate a day of new things that is believed at least: nobody has been watched for long enough to say less.
 const leastNovelty = 0.003
@@ -197,7 +202,11 @@ func (e *Engine) judgeNovelty(v *verdict, t *tenant, p *peers, ent *entity, c *c
 		score := -math.Log10(min(max(rate, leastNovelty), 1))
 		if ent.key.kind == kindSubject {
 			users := t.popular[popularKey{s.what, s.hash}]
-			if share := float64(users) / float64(max(p.entities, 1)); share > 0 {
+			share := float64(users) / float64(max(p.entities, 1))
+			switch {
+			case s.what == newProtected && share < rareShare:
+				score = max(score, -math.Log10(rareShare)) // however often other things are new
+			case share > 0:
 				score = min(score, -math.Log10(min(share, 1)))
 			}
 			if users == 0 && s.what != newNetwork {
@@ -338,10 +347,10 @@ func (v *verdict) severity(threshold float64) Severity {
 		}
 	}
 	by := Medium
-	if v.guarded || kinds >= 2 && v.surprise >= threshold+0.7 || v.ratio >= 8 {
+	if v.guarded || kinds >= 2 && v.surprise >= threshold+0.7 || v.ratio >= 20 {
 		by = High
 	}
-	if v.ratio >= 25 && kinds >= 2 || v.ratio >= 8 && kinds >= 3 || v.ratio >= 100 {
+	if v.surprise >= threshold+2 && (v.ratio >= 25 && kinds >= 2 || v.ratio >= 8 && kinds >= 3 || v.ratio >= 100) {
 		by = Critical
 	}
 	return max(s, by)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"flag"
 	"fmt"
 	"os"
@@ -23,12 +24,25 @@ func main() {
 	flag.IntVar(&cfg.Incidents, "incidents", cfg.Incidents, "incidents")
 	flag.Float64Var(&engine.Threshold, "threshold", engine.Threshold, "surprise that alerts")
 	flag.Float64Var(&engine.Least, "least", engine.Least, "least sum of evidence")
+	trace := flag.String("trace", "", "folder with a trace of real requests; count false alerts on it, instead of simulating")
+	wire := flag.Bool("wire", false, "write the events as JSON lines in the wire format, instead of evaluating")
 	flag.Parse()
+	if *trace != "" {
+		if err := replay(*trace, engine); err != nil {
+			fmt.Fprintln(os.Stderr, "evaluate:", err)
+			os.Exit(2)
+		}
+		return
+	}
 	for _, text := range strings.Split(*seeds, ",") {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err == nil {
 			cfg.Seed = seed
-			err = run(cfg, engine, *verbose)
+			if *wire {
+				err = write(cfg)
+			} else {
+				err = run(cfg, engine, *verbose)
+			}
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "evaluate:", err)
@@ -81,6 +95,34 @@ func run(cfg simulate.Config, engine anomaly.Config, verbose bool) error {
 	}
 	for _, title := range r.FalseTitles {
 		fmt.Println("  false:", title)
+	}
+	return nil
+}
+
+// write prints a world's events as agents would send them.
+func write(cfg simulate.Config) error {
+	world, err := simulate.New(cfg)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(os.Stdout)
+	for d := range world.Days() {
+		if err := world.WriteWire(out, d); err != nil {
+			return err
+		}
+	}
+	return out.Flush()
+}
+
+func replay(dir string, engine anomaly.Config) error {
+	r, err := simulate.Trace(dir, 200, 14, 1, engine)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("trace: %d requests as %d events of %d user-days: %d alerts, %.4f a user-day; %d withdrawn\n", r.Requests, r.Events, r.UserDays, r.Alerts,
+		float64(r.Alerts)/float64(r.UserDays), r.Withdrawn)
+	for _, title := range r.Titles {
+		fmt.Println("  ", title)
 	}
 	return nil
 }
