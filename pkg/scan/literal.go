@@ -1,98 +1,73 @@
 package scan
 
-import "errors"
+import (
+	"encoding/binary"
+	"errors"
+	"math/bits"
+	"slices"
+)
 
-// literals finds many literals in one pass (Aho and Corasick, 1975), letters of ASCII without regard to case. It is a full table of transitions over classes of bytes: all bytes
-// that stand in no literal are one class, so the table stays small enough for a processor's cache.
+// literals finds many literals in one pass, letters of ASCII without regard to case. At each byte it looks up the hash of the next three in a small table of bits; only where that
+// hits are the literals compared that begin so. Unlike in an automaton no step waits for the one before it, and the table fits the processor's first cache.
 type literals struct {
-	class   [256]uint8
-	classes int
-	next    []uint16 // state*classes + class
-	out     []uint16 // index into ends plus one, 0 for none
-	ends    [][]uint16
+	bits    [1 << (gramBits - 6)]uint64
+	buckets [1 << bucketBits]bucket
+	order   []uint16 // numbers of patterns, by bucket
+	text    []string // folded
+	fold    *[256]uint8
 }
 
-// errTooManyLiterals: states are numbered in 16 bits.
-var errTooManyLiterals = errors.New("too many literals")
+type bucket struct{ from, to uint16 }
 
-// maxLiteralStates keeps state numbers in 16 bits with room to spare.
-const maxLiteralStates = 60000
+const (
+	gramBits   = 14
+	bucketBits = 10
+	// caseless makes letters of both cases equal, and some other bytes too: the comparison decides.
+	caseless = 0x202020
+	// minLiteral is the length of the shortest literal.
+	minLiteral = 3
+	// maxLiterals bounds the built-in and the custom literals together.
+	maxLiterals = 4096
+	// maxLiteralHits bounds what one text can make later stages do; a text that holds more has long been noticed.
+	maxLiteralHits = 4096
+)
+
+var (
+	errTooManyLiterals = errors.New("too many literals")
+	errShortLiteral    = errors.New("a literal is shorter than three bytes")
+)
+
+func gramHash(gram uint32) uint32 { return (gram&0xffffff | caseless) * 0x9e3779b1 }
 
 func newLiterals(patterns []string, fold *[256]uint8) (*literals, error) {
-	l := &literals{classes: 1}
-	for _, p := range patterns {
-		for i := range len(p) {
-			if b := fold[p[i]]; l.class[b] == 0 {
-				if l.classes == 256 {
-					return nil, errTooManyLiterals
-				}
-				l.class[b] = uint8(l.classes)
-				l.classes++
-			}
-		}
+	if len(patterns) > maxLiterals {
+		return nil, errTooManyLiterals
 	}
-	for i := range 256 {
-		l.class[i] = l.class[fold[i]]
-	}
-	addState := func() int {
-		l.next = append(l.next, make([]uint16, l.classes)...)
-		l.out = append(l.out, 0)
-		return len(l.out) - 1
-	}
-	addState()
+	l := &literals{fold: fold}
+	hashes := make([]uint32, len(patterns))
 	for n, p := range patterns {
-		at := 0
-		for i := range len(p) {
-			slot := at*l.classes + int(l.class[p[i]])
-			if l.next[slot] == 0 {
-				if len(l.out) >= maxLiteralStates {
-					return nil, errTooManyLiterals
-				}
-				l.next[slot] = uint16(addState())
-			}
-			at = int(l.next[slot])
+		if len(p) < minLiteral {
+			return nil, errShortLiteral
 		}
-		l.emit(at, uint16(n))
+		folded := []byte(p)
+		for i, b := range folded {
+			folded[i] = fold[b]
+		}
+		l.text = append(l.text, string(folded))
+		hashes[n] = gramHash(uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16)
+		l.order = append(l.order, uint16(n))
+		slot := hashes[n] >> (32 - gramBits)
+		l.bits[slot>>6] |= 1 << (slot & 63)
 	}
-	l.link()
+	slices.SortStableFunc(l.order, func(a, b uint16) int { return int(hashes[a]>>(32-bucketBits)) - int(hashes[b]>>(32-bucketBits)) })
+	for i, n := range l.order {
+		b := &l.buckets[hashes[n]>>(32-bucketBits)]
+		if b.to == 0 {
+			b.from = uint16(i)
+		}
+		b.to = uint16(i + 1)
+	}
 	return l, nil
-}
-
-func (l *literals) emit(state int, pattern uint16) {
-	if l.out[state] == 0 {
-		l.ends = append(l.ends, nil)
-		l.out[state] = uint16(len(l.ends))
-	}
-	l.ends[l.out[state]-1] = append(l.ends[l.out[state]-1], pattern)
-}
-
-// link makes the transitions total, breadth first, and has each state say what ends in its longest proper suffix too.
-func (l *literals) link() {
-	fail := make([]int, len(l.out))
-	var queue []int
-	for c := range l.classes {
-		if s := int(l.next[c]); s != 0 {
-			queue = append(queue, s)
-		}
-	}
-	for len(queue) > 0 {
-		at := queue[0]
-		queue = queue[1:]
-		if o := l.out[fail[at]]; o != 0 {
-			for _, p := range l.ends[o-1] {
-				l.emit(at, p)
-			}
-		}
-		for c := range l.classes {
-			slot := at*l.classes + c
-			if s := int(l.next[slot]); s != 0 {
-				fail[s] = int(l.next[fail[at]*l.classes+c])
-				queue = append(queue, s)
-			} else {
-				l.next[slot] = l.next[fail[at]*l.classes+c]
-			}
-		}
-	}
 }
 
 // literalHit is a literal that ends at a byte of the normalised text (exclusive).
@@ -101,22 +76,44 @@ type literalHit struct {
 	end     uint32
 }
 
-// maxLiteralHits bounds what one text can make later stages do; a text that holds more has long been noticed.
-const maxLiteralHits = 4096
-
 // find appends the literals of text[from:].
 func (l *literals) find(hits []literalHit, text []byte, from int) []literalHit {
-	state, classes, next, out := 0, l.classes, l.next, l.out
-	for i := from; i < len(text); i++ {
-		state = int(next[state*classes+int(l.class[text[i]])])
-		if o := out[state]; o != 0 {
-			for _, p := range l.ends[o-1] {
-				hits = append(hits, literalHit{pattern: p, end: uint32(i + 1)})
-			}
-			if len(hits) >= maxLiteralHits {
+	i := from
+	// Eight bytes are loaded at a time: six places where three bytes begin.
+	for ; i+8 <= len(text); i += 6 {
+		w := binary.LittleEndian.Uint64(text[i:])
+		var set uint64
+		for k := range 6 {
+			slot := gramHash(uint32(w>>(8*k))) >> (32 - gramBits)
+			set |= l.bits[slot>>6] >> (slot & 63) & 1 << k
+		}
+		for ; set != 0; set &= set - 1 {
+			if hits = l.compare(hits, text, i+bits.TrailingZeros64(set)); len(hits) >= maxLiteralHits {
 				return hits
 			}
 		}
+	}
+	for ; i+minLiteral <= len(text) && len(hits) < maxLiteralHits; i++ {
+		hits = l.compare(hits, text, i)
+	}
+	return hits
+}
+
+// compare appends the literals that begin at a byte.
+func (l *literals) compare(hits []literalHit, text []byte, at int) []literalHit {
+	b := l.buckets[gramHash(uint32(text[at])|uint32(text[at+1])<<8|uint32(text[at+2])<<16)>>(32-bucketBits)]
+next:
+	for _, n := range l.order[b.from:b.to] {
+		p := l.text[n]
+		if at+len(p) > len(text) {
+			continue
+		}
+		for i := range len(p) {
+			if l.fold[text[at+i]] != p[i] {
+				continue next
+			}
+		}
+		hits = append(hits, literalHit{pattern: n, end: uint32(at + len(p))})
 	}
 	return hits
 }

@@ -124,7 +124,7 @@ func (s *Scratch) normalise(text []byte) {
 				}
 				s.tagEnd = i + n
 			}
-		case unicode.Is(invisible, r):
+		case (r == 0xad || r >= 0x34f) && unicode.Is(invisible, r):
 			if wordStart >= 0 && latin && r != 0xad && i+n < len(text) && text[i+n] < 0x80 {
 				invisibles++
 				if invisibles == 1 {
@@ -138,12 +138,12 @@ func (s *Scratch) normalise(text []byte) {
 			s.put(' ', i)
 			i += n
 			continue
-		case unicode.Is(unicode.Mn, r) && r < 0x370:
-		case unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Mc, r):
+		case r >= 0x300 && r < 0x370: // accents
+		case r >= 0xc0 && r < 0x250 && r != 0xd7 && r != 0xf7 || r >= 0x4e00 && r < 0xa000 || unicode.IsLetter(r) || unicode.IsNumber(r) || unicode.Is(unicode.Mn, r) || unicode.Is(unicode.Mc, r):
 			if wordStart < 0 {
 				wordStart = len(s.buffer)
 			}
-			if lookalikes[r] != 0 {
+			if r >= 0x131 && lookalikes[r] != 0 {
 				foreign = true
 			}
 			s.putRune(text[i:i+n], r, i)
@@ -173,9 +173,24 @@ func (s *Scratch) put(b byte, at int) {
 
 // putRune writes a letter: decomposed if that leaves an ASCII letter with accents, else composed and in lower case.
 func (s *Scratch) putRune(raw []byte, r rune, at int) {
+	// Letters of scripts that have neither case nor compatible forms, and Latin ones whose form is known, are nearly all there is.
+	if r >= 0x3040 && r < 0xa000 || r >= 0xac00 && r < 0xd7a4 {
+		for _, b := range raw {
+			s.put(b, at)
+		}
+		return
+	}
+	if r < 0x250 {
+		if f := &latinForms[r-0x80]; f.n > 0 {
+			for _, b := range f.form[:f.n] {
+				s.put(b, at)
+			}
+			return
+		}
+	}
 	var tmp [64]byte
 	form := raw
-	if r < 0x250 || r >= 0x1e00 && !(r >= 0x3040 && r < 0xf900) {
+	if r < 0x250 || r >= 0x1e00 {
 		form = norm.NFKD.Append(tmp[:0], raw...)
 	}
 	for len(form) > 0 {
@@ -194,6 +209,28 @@ func (s *Scratch) putRune(raw []byte, r rune, at int) {
 		}
 	}
 }
+
+// latinForm is what becomes of a Latin letter with an accent. n is 0 where that does not fit.
+type latinForm struct {
+	form [3]byte
+	n    uint8
+}
+
+// latinForms are those of U+0080 to U+024F. It is a constant in all but name.
+var latinForms = func() (forms [0x250 - 0x80]latinForm) {
+	for i := range forms {
+		var out []byte
+		for _, p := range norm.NFKD.String(string(rune(i + 0x80))) {
+			if p < 0x80 || !unicode.Is(unicode.Mn, p) {
+				out = utf8.AppendRune(out, unicode.ToLower(p))
+			}
+		}
+		if len(out) <= len(forms[i].form) {
+			forms[i].n = uint8(copy(forms[i].form[:], out))
+		}
+	}
+	return forms
+}()
 
 // stripAccent takes the accent off Greek and Cyrillic letters, which are composed in almost every text.
 func stripAccent(r rune) rune {

@@ -47,9 +47,6 @@ const minExfiltrated = 24
 // findImage finds an image in Markdown whose address has a long query: shown, it sends the query to its server.
 func findImage(text []byte, start, end int) (int, int, bool) {
 	rest := text[end:min(len(text), end+2048)]
-	if !bytes.HasPrefix(rest, []byte("http")) {
-		return 0, 0, false
-	}
 	open := bytes.LastIndex(text[max(0, start-128):start], []byte("!["))
 	stop := bytes.IndexByte(rest, ')')
 	if open < 0 || stop < 0 {

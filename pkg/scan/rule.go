@@ -4,6 +4,7 @@ import (
 	"bufio"
 	_ "embed" // the rules
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,6 +34,7 @@ type rule struct {
 	check  int    // index into checks
 	weight float32
 	steps  []step
+	needs  []mask // of the steps, the rarest first
 }
 
 // hit is a place where the lexicon knows a word or a phrase, or where a literal was found.
@@ -86,12 +88,41 @@ func (r *rule) match(hits []hit) (start, end uint32, ok bool) {
 
 // possible says whether a text with these concepts can match at all.
 func (r *rule) possible(present mask) bool {
-	for i := range r.steps {
-		if !present.intersects(r.steps[i].any) {
+	for i := range r.needs {
+		if !present.intersects(r.needs[i]) {
 			return false
 		}
 	}
 	return true
+}
+
+// ordinary is how people write. Rules ask first for what it has least of.
+const ordinary = "Thank you for your message. I have read all of it and will answer the questions in the order in which you asked them. First, the new office: we move on the next Monday, and " +
+	"everything that you need will be there. Please give me the list of the people who want a desk at the window. Second, can you tell me what the price of the software is? What do we have to pay, " +
+	"and when? Our system must show it to the customer. I would like to use the text of last year and add the following: the service is free for users of the app. Let us know if that is right: I am " +
+	"not sure. The team has no data about it. How do we send it, and to whom? You should write a short report, change the words that are not clear, and make sure that the answer is in the file. " +
+	"The model of the house is at the entrance; the story behind it is a good one. Call me or write an e-mail, but not before ten. We act as a partner here, and they play a different role."
+
+// orderNeeds sorts what each rule needs.
+func (sc *Scanner) orderNeeds() {
+	var counts [maxConcepts]int
+	s := NewScratch()
+	sc.read(s, []byte(ordinary))
+	for _, h := range s.hits {
+		h.mask.each(func(bit int) { counts[bit]++ })
+	}
+	commonness := func(m mask) (n int) {
+		m.each(func(bit int) { n += counts[bit] })
+		return n
+	}
+	for i := range sc.rules {
+		r := &sc.rules[i]
+		for _, st := range r.steps {
+			r.needs = append(r.needs, st.any)
+		}
+		slices.SortStableFunc(r.needs, func(a, b mask) int { return commonness(a) - commonness(b) })
+		sc.rarest = append(sc.rarest, r.needs[0])
+	}
 }
 
 func parseRules(text string, l *lexicon) ([]rule, error) {

@@ -19,6 +19,7 @@ type Scanner struct {
 	bytes      *byteTables
 	lexicon    *lexicon
 	rules      []rule
+	rarest     []mask // what each rule needs first, in one place for the cache
 	literals   *literals
 	targets    []target // what each literal is for
 	custom     []customPattern
@@ -64,7 +65,7 @@ type Scratch struct {
 }
 
 // marks are the concepts that the code itself asks for or gives.
-type marks struct{ question, colon, fence, owner, name, plain, phone, phoneAfter, license, ssn, national, filler mask }
+type marks struct{ question, colon, fence, owner, name, plain, phone, phoneAfter, license, ssn, national, filler, comment mask }
 
 // span is a range of the normalised text, or of the original if raw.
 type span struct {
@@ -94,7 +95,7 @@ func New(o Options) (*Scanner, error) {
 		return nil, err
 	}
 	for name, m := range map[string]*mask{"Q": &sc.marks.question, "COLON": &sc.marks.colon, "FENCE": &sc.marks.fence, "OWNER": &sc.marks.owner, "NAME": &sc.marks.name, "PLAIN": &sc.marks.plain,
-		"PHONECUE": &sc.marks.phone, "PHONEAFTER": &sc.marks.phoneAfter, "LICENSE": &sc.marks.license, "SSNCUE": &sc.marks.ssn, "NATIONAL": &sc.marks.national, "FILLER": &sc.marks.filler} {
+		"PHONECUE": &sc.marks.phone, "PHONEAFTER": &sc.marks.phoneAfter, "LICENSE": &sc.marks.license, "SSNCUE": &sc.marks.ssn, "NATIONAL": &sc.marks.national, "FILLER": &sc.marks.filler, "HTMLCOMMENT": &sc.marks.comment} {
 		bit, ok := sc.lexicon.concepts[name]
 		if !ok {
 			return nil, fmt.Errorf("the lexicon has no concept %s", name)
@@ -111,6 +112,7 @@ func New(o Options) (*Scanner, error) {
 	if err := sc.compileLiterals(); err != nil {
 		return nil, err
 	}
+	sc.orderNeeds()
 	if sc.model, err = loadModel(file); err != nil {
 		return nil, err
 	}
@@ -126,22 +128,20 @@ func normalWord(w string) string {
 	return strings.ToLower(string(s.buffer))
 }
 
-// mark notes a character that rules know as such.
-func (sc *Scanner) mark(s *Scratch, b byte, at int) {
+// mark notes characters that rules know as such.
+func (sc *Scanner) mark(s *Scratch, b byte, at int, sentence uint32) {
 	m, n := sc.marks.question, 1
 	switch b {
 	case ':':
 		m = sc.marks.colon
 	case '`':
 		m, n = sc.marks.fence, 3
+	case '#':
+		m = sc.marks.comment
 	}
 	s.present = s.present.or(m)
 	number := uint32(len(s.words))
-	h := hit{mask: m, start: uint32(at), end: uint32(at + n), word: number, last: number, mark: true}
-	if number > 0 {
-		h.sentence = s.words[number-1].sentence
-	}
-	s.hits = append(s.hits, h)
+	s.hits = append(s.hits, hit{mask: m, start: uint32(at), end: uint32(at + n), word: number, last: number, sentence: sentence, mark: true})
 }
 
 // hit notes that the last word is one that the lexicon knows.
@@ -253,9 +253,13 @@ func (s *Scratch) add(name string, sp span) {
 
 // judge runs the rules, and the model where a rule has found something.
 func (sc *Scanner) judge(s *Scratch) {
-	for i := range sc.rules {
+	present := s.present
+	for i := range sc.rarest {
+		if m := &sc.rarest[i]; m[0]&present[0]|m[1]&present[1]|m[2]&present[2] == 0 {
+			continue
+		}
 		r := &sc.rules[i]
-		if !r.possible(s.present) {
+		if !r.possible(present) {
 			continue
 		}
 		if start, end, ok := r.match(s.hits); ok {

@@ -45,7 +45,7 @@ var detectors = [...]detector{
 	{"output.javascript_url", []string{"javascript:", "vbscript:"}, rendered, findScriptURL},
 	{"output.data_url", []string{"data:text/html"}, rendered, findWhole},
 	{"output.event_handler", []string{"onerror=", "onload=", "onclick=", "onmouseover=", "onfocus=", "ontoggle="}, rendered, findHandler},
-	{"output.image_exfiltration", []string{"]("}, rendered, findImage},
+	{"output.image_exfiltration", []string{"](http"}, rendered, findImage},
 }
 
 func upperDigit(b byte) bool { return b >= 'A' && b <= 'Z' || b >= '0' && b <= '9' }

@@ -80,6 +80,7 @@ func (sc *Scanner) tokenise(s *Scratch, from int) {
 			case b == ' ':
 			case c&isEnd != 0:
 				// A dot inside a number or a name (1.5, example.com) ends nothing.
+				before := sentence
 				if i+1 >= len(text) || class[text[i+1]]&isWord == 0 {
 					if !first {
 						sentence++
@@ -87,7 +88,7 @@ func (sc *Scanner) tokenise(s *Scratch, from int) {
 					first = true
 				}
 				if b == '?' || b == ':' {
-					sc.mark(s, b, i)
+					sc.mark(s, b, i, before)
 				}
 			case c&isBreak != 0:
 				if lineStart && !first {
@@ -98,10 +99,11 @@ func (sc *Scanner) tokenise(s *Scratch, from int) {
 				s.ats = append(s.ats, uint32(i))
 			case b == '`':
 				if i+2 < len(text) && text[i+1] == '`' && text[i+2] == '`' {
-					sc.mark(s, b, i)
+					sc.mark(s, b, i, sentence)
 					i += 2
 				}
-			case b == '#' && lineStart:
+			case b == '#' && lineStart, b == '/' && i+1 < len(text) && (text[i+1] == '/' && (i == 0 || text[i-1] != ':') || text[i+1] == '*'):
+				sc.mark(s, '#', i, sentence)
 				first = true
 			}
 			i++
