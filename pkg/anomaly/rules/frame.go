@@ -6,6 +6,7 @@ import (
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/agentaudit/agentaudit/pkg/events"
 	"github.com/agentaudit/agentaudit/pkg/scan"
@@ -21,6 +22,9 @@ type frame struct {
 	loop     string // the finding at hand
 	view     WindowView
 
+	// What CEL has asked for, made once for an event: a condition may ask in every round of a loop, and the cost of that is counted as one.
+	names, pairs ref.Val
+
 	clockKnown            bool
 	hour, minute, weekday int
 
@@ -34,6 +38,7 @@ func (f *frame) setEvent(ev *events.Event, findings []scan.Finding, threat scan.
 		findings = findings[:maxFindings]
 	}
 	f.event, f.findings, f.threat, f.view, f.clockKnown = ev, findings, threat, nil, false
+	f.names, f.pairs = nil, nil
 }
 
 func (f *frame) setWindow(view WindowView) {
@@ -41,7 +46,10 @@ func (f *frame) setWindow(view WindowView) {
 }
 
 // release forgets what the frame was about, which the caller uses again.
-func (f *frame) release() { f.event, f.findings, f.view, f.loop = nil, nil, nil, "" }
+func (f *frame) release() {
+	f.event, f.findings, f.view, f.loop = nil, nil, nil, ""
+	f.names, f.pairs = nil, nil
+}
 
 // text returns the value of a text, valid until the next call.
 func (f *frame) text(v variable) []byte {
@@ -175,18 +183,32 @@ func (f *frame) ResolveName(name string) (any, bool) {
 	case v.isBool():
 		return types.Bool(f.truth(v)), true
 	case v == varFindings:
-		names := make([]string, len(f.findings))
-		for i := range f.findings {
-			names[i] = f.findings[i].Name
+		if f.names == nil {
+			f.names = f.findingNames()
 		}
-		return types.NewStringList(types.DefaultTypeAdapter, names), true
+		return f.names, true
 	}
+	if f.pairs == nil {
+		f.pairs = f.attributePairs()
+	}
+	return f.pairs, true
+}
+
+func (f *frame) findingNames() ref.Val {
+	names := make([]string, len(f.findings))
+	for i := range f.findings {
+		names[i] = f.findings[i].Name
+	}
+	return types.NewStringList(types.DefaultTypeAdapter, names)
+}
+
+func (f *frame) attributePairs() ref.Val {
 	pairs := make(map[string]string, f.event.NumAttributes())
 	for i := range f.event.NumAttributes() {
 		key, value := f.event.RawAttribute(i)
 		pairs[string(events.AppendUnescaped(f.scratch[:0], key))] = string(events.AppendUnescaped(f.other[:0], value))
 	}
-	return types.NewStringStringMap(types.DefaultTypeAdapter, pairs), true
+	return types.NewStringStringMap(types.DefaultTypeAdapter, pairs)
 }
 
 // Parent is nil: there is nothing else to know.

@@ -143,6 +143,22 @@ func TestCostlyConditions(t *testing.T) {
 	}
 }
 
+// What a condition asks for in every round of a loop is made once for each event, and not again for the next: once it was made each time, uncounted.
+func TestAttributesAreMadeOnce(t *testing.T) {
+	set := mustParse(t, eventRule(`findings.exists(f, attributes.size() == 500 && "key-499" in attributes && f == "pii.63")`))
+	m, ev, findings := set.Matcher(), manyAttributes(t), manyFindings()
+	once := testing.AllocsPerRun(5, func() { m.Match(nil, ev, findings[:1], scan.Low) })
+	if often := testing.AllocsPerRun(5, func() { m.Match(nil, ev, findings, scan.Low) }); often > once+50*maxFindings {
+		t.Errorf("%v allocations for one finding, %v for %d", once, often, maxFindings)
+	}
+	if got := m.Match(nil, ev, findings, scan.Low); len(got) != 1 {
+		t.Error("it does not hold")
+	}
+	if got := m.Match(nil, parseEvent(t, `"attributes":{"key-499":""}`), findings, scan.Low); len(got) != 0 {
+		t.Error("the attributes of the event before are seen")
+	}
+}
+
 // A pipe would hang, a device never end.
 func TestFilesThatAreNone(t *testing.T) {
 	dir := t.TempDir()
