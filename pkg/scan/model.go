@@ -145,11 +145,7 @@ func (s *Scratch) conceptFeatures(from, to int, visit func(slot uint32)) {
 			visit(slot)
 		}
 	}
-	lo := 0
-	for lo < len(s.hits) && int(s.hits[lo].last) <= from {
-		lo++
-	}
-	for i := lo; i < len(s.hits); i++ {
+	for i := s.hitsFrom(from); i < len(s.hits); i++ {
 		a := &s.hits[i]
 		if int(a.word) > to {
 			break

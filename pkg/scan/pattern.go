@@ -35,6 +35,8 @@ const (
 	maxNameBytes    = 64
 	// regexpReach is how far around its literal a match is looked for.
 	regexpReach = 1024
+	// maxRegexpRuns bounds the runs in one text: each costs some microseconds.
+	maxRegexpRuns = 256
 )
 
 // PatternError says which line of a file of patterns is refused, and why.
@@ -224,6 +226,9 @@ func longestLiteral(e *syntax.Regexp) string {
 func (c *customPattern) find(s *Scratch, text []byte, at literalHit, length int) Threat {
 	from, to := s.original(at.end-uint32(length), at.end)
 	if c.regexp != nil {
+		if s.regexps++; s.regexps > maxRegexpRuns {
+			return Low
+		}
 		// Every match near the literal must hold it: only the first that reaches it counts.
 		begin := max(0, from-regexpReach)
 		near := text[begin:min(len(text), to+regexpReach)]

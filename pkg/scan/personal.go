@@ -1,6 +1,9 @@
 package scan
 
-import "net/netip"
+import (
+	"net/netip"
+	"sort"
+)
 
 // personal finds personal data. It never raises the threat: an address in a message is no attack, but the detector counts them.
 func (sc *Scanner) personal(s *Scratch) {
@@ -199,14 +202,26 @@ func (sc *Scanner) number(s *Scratch, n int) (end int) {
 	return 0
 }
 
+// nearHits bounds the hits that are looked at around a number: more do not lie within a few words.
+const nearHits = 48
+
+// hitsFrom returns the index of the first hit at or behind the beginning of word n.
+func (s *Scratch) hitsFrom(n int) int {
+	if n >= len(s.words) {
+		return len(s.hits)
+	}
+	start := s.words[n].start
+	return sort.Search(len(s.hits), func(i int) bool { return s.hits[i].start >= start })
+}
+
 // before says whether one of at most k words before word n has the concept, or a literal does.
 func (s *Scratch) before(n int, m mask, k int) bool {
 	if !s.present.intersects(m) {
 		return false
 	}
-	for i := range s.hits {
-		h := &s.hits[i]
-		if h.mask.intersects(m) && int(h.last) <= n && n-int(h.last) < k {
+	at := s.hitsFrom(n)
+	for i := at - 1; i >= 0 && i >= at-nearHits; i-- {
+		if h := &s.hits[i]; h.mask.intersects(m) && int(h.last) <= n && n-int(h.last) < k {
 			return true
 		}
 	}
@@ -218,9 +233,9 @@ func (s *Scratch) follows(n int, m mask, k int) bool {
 	if !s.present.intersects(m) {
 		return false
 	}
-	for i := range s.hits {
-		h := &s.hits[i]
-		if h.mask.intersects(m) && int(h.word) > n && int(h.word)-n <= k {
+	at := s.hitsFrom(n)
+	for i := at; i < len(s.hits) && i < at+nearHits; i++ {
+		if h := &s.hits[i]; h.mask.intersects(m) && int(h.word) > n && int(h.word)-n <= k {
 			return true
 		}
 	}

@@ -46,6 +46,9 @@ type Scratch struct {
 	ats     []uint32 // at signs
 	lits    []literalHit
 	spaced  bool
+	// unsorted says that a phrase was noted behind what stands inside it.
+	unsorted bool
+	regexps  int // runs of custom expressions
 
 	tags                   []byte
 	tagStart, tagEnd       int
@@ -161,6 +164,7 @@ func (sc *Scanner) phrases(s *Scratch, hash uint64) {
 			continue
 		}
 		if e.mask != (mask{}) {
+			s.unsorted = true
 			s.hit(e.mask, int(p.first))
 		}
 		if e.goesOn {
@@ -175,6 +179,7 @@ func (s *Scratch) reset(text []byte) {
 	s.offsets, s.buffer = s.offsets[:0], s.buffer[:0]
 	s.regions, s.words, s.hits, s.active = s.regions[:0], s.words[:0], s.hits[:0], s.active[:0]
 	s.numbers, s.long, s.ats, s.lits = s.numbers[:0], s.long[:0], s.ats[:0], s.lits[:0]
+	s.unsorted, s.regexps = false, 0
 	s.spaced, s.tags, s.marks, s.decoded = false, s.tags[:0], 0, 0
 	s.present, s.score, s.adjusted, s.found = mask{}, 0, 0, 0
 	s.rulesHit, s.findings = s.rulesHit[:0], s.findings[:0]

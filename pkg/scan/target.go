@@ -93,7 +93,7 @@ func (sc *Scanner) literalConcepts(s *Scratch) {
 		}
 		s.hits = append(s.hits, h)
 	}
-	if len(s.hits) > before {
+	if len(s.hits) > before || s.unsorted {
 		slices.SortStableFunc(s.hits, func(a, b hit) int { return int(a.start) - int(b.start) })
 	}
 }
