@@ -18,7 +18,7 @@ RUN --mount=type=cache,target=/go/pkg/mod --mount=type=cache,target=/root/.cache
       -ldflags "-s -w -X github.com/agentaudit/agentaudit/internal/telemetry.version=$VERSION" \
       -o /out/bin/ ./cmd/...
 # Folders for keys and for archives of people's data, which volumes are mounted on: a new volume takes owner and mode from here.
-RUN mkdir -p /out/keys/keyring /out/keys/author /out/keys/exports && chmod 0700 /out/keys /out/keys/*
+RUN mkdir -p /out/keys/keyring /out/keys/author /out/keys/detector /out/keys/exports && chmod 0700 /out/keys /out/keys/*
 
 FROM gcr.io/distroless/base-debian12:nonroot
 ARG VERSION=dev

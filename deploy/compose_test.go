@@ -77,15 +77,16 @@ func TestComposeKeepsTheVaultApart(t *testing.T) {
 			t.Errorf("%s: %v, want %v", what, got, want)
 		}
 	}
-	f("in the vault's network", uses(func(s types.ServiceConfig) bool { _, in := s.Networks["vault"]; return in }), "exporter", "ingest", "setup", "vault")
-	f("have the keyring", uses(volume("keyring")), "exporter", "ingest", "setup")
+	f("in the vault's network", uses(func(s types.ServiceConfig) bool { _, in := s.Networks["vault"]; return in }), "detector", "exporter", "ingest", "setup", "vault")
+	f("have the keyring", uses(volume("keyring")), "detector", "exporter", "ingest", "setup")
 	f("have the exporter's key", uses(volume("author-key")), "exporter", "setup")
+	f("have the detector's key", uses(volume("detector-key")), "detector", "setup")
 	f("have archives of people's data", uses(volume("exports")), "exporter", "setup")
 	f("have the vault's data", uses(volume("vault-data")), "vault")
 	if !p.Networks["vault"].Internal {
 		t.Error("the vault's network leads outside")
 	}
-	for _, name := range []string{"ingest", "exporter"} {
+	for _, name := range []string{"ingest", "exporter", "detector"} {
 		for _, v := range service(t, p, name).Volumes {
 			if !v.ReadOnly && !(name == "exporter" && v.Source == "exports") {
 				t.Errorf("%s can write to %s", name, v.Source)
@@ -130,16 +131,18 @@ func TestComposeConfiguresOurServices(t *testing.T) {
 		f("brokers", strings.Join(c.Kafka.Brokers, ","), strings.Join(setup.Kafka.Brokers, ","))
 		f("events topic", c.Ingest.Topics.Events, setup.Ingest.Topics.Events)
 		f("system topic", c.Ingest.Topics.System, setup.Ingest.Topics.System)
-		if name == "detector" {
-			continue // it knows Kafka only
+		if name != "detector" { // which does not know ClickHouse
+			f("ClickHouse", strings.Join(c.ClickHouse.Addresses, ","), strings.Join(setup.ClickHouse.Addresses, ","))
+			f("database", c.ClickHouse.Database, setup.ClickHouse.Database)
 		}
-		f("ClickHouse", strings.Join(c.ClickHouse.Addresses, ","), strings.Join(setup.ClickHouse.Addresses, ","))
-		f("database", c.ClickHouse.Database, setup.ClickHouse.Database)
 		f("vault", c.Vault.Driver+string(c.Vault.DSNFile), setup.Vault.Driver+string(setup.Vault.DSNFile))
 		f("keyring", string(c.Keys.Source), string(setup.Keys.Source))
 	}
 	if loaded["exporter"].Exporter.AuthorKeyFile != setup.Exporter.AuthorKeyFile {
 		t.Error("setup makes another author's key than the exporter uses")
+	}
+	if loaded["detector"].Detector.AuthorKeyFile != setup.Detector.AuthorKeyFile {
+		t.Error("setup makes another author's key than the detector uses")
 	}
 }
 

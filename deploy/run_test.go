@@ -89,6 +89,7 @@ func newDeployment(t *testing.T) *deployment {
 		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_INGEST__TOPICS__SYSTEM"])
 		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_EXPORTER__CHECKPOINT_TOPIC"])
 		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"]+".requests")
+		testkit.DeleteTopic(t, broker, d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"]+".alerts")
 	})
 	for name := range d.project.Volumes {
 		if err := os.Mkdir(filepath.Join(d.volumes, name), 0o700); err != nil {
@@ -120,6 +121,7 @@ func (d *deployment) environment(t *testing.T, s types.ServiceConfig) []string {
 		"AGENTAUDIT_DETECTOR__GROUP=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"] + "-detector",
 		"AGENTAUDIT_EXPORTER__GDPR__GROUP=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"] + "-exporter",
 		"AGENTAUDIT_EXPORTER__GDPR__TOPIC=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"] + ".requests",
+		"AGENTAUDIT_DETECTOR__ALERTS_TOPIC=" + d.instead["AGENTAUDIT_CLICKHOUSE__DATABASE"] + ".alerts",
 		"AGENTAUDIT_EXPORTER__WITNESSES=" + d.witness,
 	}
 	for _, pair := range environment(s) {

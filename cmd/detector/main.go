@@ -1,8 +1,9 @@
-// Command detector counts agents' events as they come; it raises no alerts yet.
+// Command detector notices what is unusual and raises alerts.
 package main
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/agentaudit/agentaudit/internal/config"
@@ -14,29 +15,35 @@ import (
 func main() {
 	os.Exit(process.Main(process.Spec{
 		Name:   "detector",
-		Help:   "Counts agents' events as they come; it raises no alerts yet.",
+		Help:   "Notices what is unusual for users, agents, tenants and producers, and raises alerts.",
 		Listen: func(c config.Config) string { return c.HTTP.Detector },
 		Memory: func(c config.Config) config.ByteSize { return c.Detector.MemoryLimit },
 		Build:  build,
 	}, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
 }
 
-func build(_ context.Context, base process.Base) (*process.Process, error) {
-	kafka, err := process.OpenKafka(base.Config, kafkaio.Deps{Logger: base.Log, Metrics: base.Metrics})
+func build(ctx context.Context, base process.Base) (*process.Process, error) {
+	signer, err := process.DetectorAuthor(base.Config)
 	if err != nil {
 		return nil, err
 	}
-	cfg := detector.DefaultConfig()
-	cfg.EventsTopic = base.Config.Ingest.Topics.Events
-	cfg.Group = base.Config.Detector.Group
-	d, err := detector.New(cfg, detector.Deps{Kafka: kafka, Metrics: base.Metrics, Log: base.Log})
+	scanner, err := process.NewScanner(base.Config)
 	if err != nil {
-		kafka.Close()
 		return nil, err
 	}
-	closeKafka := func() error {
-		kafka.Close()
-		return nil
+	book, err := process.NewRules(base.Config, base.Log)
+	if err != nil {
+		return nil, err
 	}
-	return &process.Process{Run: d.Run, Close: closeKafka, Checks: d.Checks()}, nil
+	systems, err := process.OpenWithoutStore(ctx, base.Config, kafkaio.Deps{Logger: base.Log, Metrics: base.Metrics})
+	if err != nil {
+		return nil, err
+	}
+	d, err := detector.New(process.DetectorConfig(base.Config), detector.Deps{
+		Kafka: systems.Kafka, Vault: systems.Vault, Author: signer, Scanner: scanner, Rules: book, Metrics: base.Metrics, Log: base.Log,
+	})
+	if err != nil {
+		return nil, errors.Join(err, systems.Close())
+	}
+	return &process.Process{Run: d.Run, Close: systems.Close, Checks: d.Checks()}, nil
 }

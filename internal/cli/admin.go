@@ -66,20 +66,26 @@ func (keysCreateCommand) Run(ctx context.Context, w *world) error {
 	return err
 }
 
-type keysCreateAuthorCommand struct{}
+type keysCreateAuthorCommand struct {
+	Name string `arg:"" optional:"" enum:"exporter,detector" default:"exporter" help:"Whose: exporter or detector."`
+}
 
 // Help is printed by `keys create-author --help`.
 func (keysCreateAuthorCommand) Help() string {
-	return `Makes the key that exporter.author_key_file names, with which the exporter signs its own records. The vault learns the public
-key when the exporter starts, and never takes another one for that name: keep a copy.`
+	return `Makes the key that exporter.author_key_file or detector.author_key_file names, with which that process signs its own records. The vault
+learns the public key when the process starts, and never takes another one for that name: keep a copy. Detectors that stand by for each other
+have the same key.`
 }
 
-func (keysCreateAuthorCommand) Run(w *world) error {
+func (c *keysCreateAuthorCommand) Run(w *world) error {
 	cfg, err := w.config()
 	if err != nil {
 		return err
 	}
 	path := string(cfg.Exporter.AuthorKeyFile)
+	if c.Name == "detector" {
+		path = string(cfg.Detector.AuthorKeyFile)
+	}
 	if err := author.CreateKey(path); err != nil {
 		return err
 	}

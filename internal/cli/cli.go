@@ -57,7 +57,7 @@ type commands struct {
 	Setup  setupCommand   `cmd:"" help:"Make topics and tables, and bring tables up to date."`
 	Keys   struct {
 		Create       keysCreateCommand       `cmd:"" help:"Make the keyring."`
-		CreateAuthor keysCreateAuthorCommand `cmd:"" help:"Make the key that signs the exporter's own records."`
+		CreateAuthor keysCreateAuthorCommand `cmd:"" help:"Make the key that signs a process's own records."`
 		List         keysListCommand         `cmd:"" help:"Print the public keys of checkpoints."`
 		Rotate       keysRotateCommand       `cmd:"" help:"Replace the key that signs checkpoints."`
 	} `cmd:"" help:"Keys: create, create-author, list, rotate."`

@@ -21,9 +21,10 @@ func createMissingKeys(ctx context.Context, cfg config.Config, out io.Writer) er
 	if err := sayMade(out, string(cfg.Keys.Source), err); err != nil {
 		return err
 	}
-	key := string(cfg.Exporter.AuthorKeyFile)
-	if err := sayMade(out, key, author.CreateKey(key)); err != nil {
-		return err
+	for _, key := range []string{string(cfg.Exporter.AuthorKeyFile), string(cfg.Detector.AuthorKeyFile)} {
+		if err := sayMade(out, key, author.CreateKey(key)); err != nil {
+			return err
+		}
 	}
 	made, err := logkeys.Ensure(string(cfg.Exporter.SigningKeys), cfg.Deployment)
 	if err != nil || !made {

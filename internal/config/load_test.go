@@ -201,7 +201,7 @@ func TestPrintIsAConfiguration(t *testing.T) {
 		t.Fatalf("%v in\n%s", err, out.String())
 	}
 	// Relative paths are meant from the file now.
-	again.Vault.Path, again.Keys.Source, again.Exporter.AuthorKeyFile, again.Exporter.SigningKeys = c.Vault.Path, c.Keys.Source, c.Exporter.AuthorKeyFile, c.Exporter.SigningKeys
+	again.Vault.Path, again.Keys.Source, again.Exporter.AuthorKeyFile, again.Exporter.SigningKeys, again.Detector.AuthorKeyFile = c.Vault.Path, c.Keys.Source, c.Exporter.AuthorKeyFile, c.Exporter.SigningKeys, c.Detector.AuthorKeyFile
 	if fmt.Sprint(again) != fmt.Sprint(c) {
 		t.Errorf("got  %v\nwant %v", again, c)
 	}

@@ -7,14 +7,31 @@ import (
 	"github.com/agentaudit/agentaudit/internal/witness"
 )
 
-// Detector counts events as they come; it raises no alerts yet.
+// Detector notices what is unusual and raises alerts. Of several detectors one is active, the others stand by.
 type Detector struct {
-	// Group is the consumer group.
+	// Group is the consumer group under which the place of reading is committed, for lag tools; the place to continue at is in the vault.
 	Group string `yaml:"group"`
-	// AlertsTopic is where incidents go, and where they are read from for Slack and the webhook.
+	// AuthorKeyFile holds the key that signs the detector's own records in the logs: incidents. It is made by
+	// "agentaudit keys create-author detector" or up; nobody else may have access to it.
+	AuthorKeyFile Path `yaml:"author_key_file"`
+	// AlertsTopic is where incidents go, as JSON keyed by their id. Whoever may write it can make up alerts in Slack; what stands in the log is signed.
 	AlertsTopic string  `yaml:"alerts_topic"`
 	Slack       Slack   `yaml:"slack"`
 	Webhook     Webhook `yaml:"webhook"`
+	// SnapshotEvery is how often what was learned is stored in the vault; after a crash that much is read again. 1s to 1h.
+	SnapshotEvery time.Duration `yaml:"snapshot_every"`
+	// TakeOver is after how long without a sign of life another detector takes over; 1s to 1m.
+	TakeOver time.Duration `yaml:"take_over"`
+	// MaxCached is how many people's pseudonyms are kept in memory, about 212 bytes each; 8192 to 100000000.
+	MaxCached int `yaml:"max_cached"`
+	// RulesFile holds rules of your own, beside or in place of the built-in ones (docs/detection.md). It is looked at every few seconds; an invalid one is refused
+	// and the old rules stay. Empty: the built-in ones.
+	RulesFile Path `yaml:"rules_file"`
+	// LearnDays is for how many days a tenant's baselines are only learned. Rules and silent producers speak at once. 0 to 60.
+	LearnDays int `yaml:"learn_days"`
+	// AlertsPerDay is how many incidents of a tenant are alerted by themselves on one day (UTC); what exceeds it is counted in the day's digest, unless it is
+	// critical. 1 to 10000.
+	AlertsPerDay int `yaml:"alerts_per_day"`
 	// MemoryLimit is what the Go heap is kept below, as ingest.memory_limit.
 	MemoryLimit ByteSize `yaml:"memory_limit"`
 }
@@ -68,7 +85,10 @@ type Exporter struct {
 }
 
 func defaultDetector() Detector {
-	return Detector{Group: "agentaudit-detector", AlertsTopic: "agent.alerts", Slack: defaultSlack()}
+	return Detector{
+		Group: "agentaudit-detector", AuthorKeyFile: "detector.key", AlertsTopic: "agent.alerts", SnapshotEvery: 30 * time.Second, TakeOver: 6 * time.Second, MaxCached: 1_000_000,
+		LearnDays: 4, AlertsPerDay: 50, Slack: defaultSlack(),
+	}
 }
 
 func defaultExporter() Exporter {
@@ -84,12 +104,20 @@ func (d *Detector) validate() error {
 	if d.Group == "" {
 		return wrong("detector.group", "", "a name")
 	}
-	if d.AlertsTopic == "" {
-		return wrong("detector.alerts_topic", "", "a topic")
+	if d.AuthorKeyFile == "" {
+		return wrong("detector.author_key_file", "", "a file")
+	}
+	if !topicName.MatchString(d.AlertsTopic) || d.AlertsTopic == "." || d.AlertsTopic == ".." {
+		return wrong("detector.alerts_topic", d.AlertsTopic, "1 to 200 letters, digits, dots, underscores and hyphens")
 	}
 	return first(
 		d.Slack.validate,
 		d.Webhook.validate,
+		func() error { return within("detector.snapshot_every", d.SnapshotEvery, time.Second, time.Hour) },
+		func() error { return within("detector.take_over", d.TakeOver, time.Second, time.Minute) },
+		func() error { return between("detector.max_cached", d.MaxCached, 8192, 100_000_000) },
+		func() error { return between("detector.learn_days", d.LearnDays, 0, 60) },
+		func() error { return between("detector.alerts_per_day", d.AlertsPerDay, 1, 10_000) },
 		func() error { return memoryLimit("detector.memory_limit", d.MemoryLimit) },
 	)
 }

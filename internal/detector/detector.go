@@ -5,167 +5,170 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/telemetry"
-	"github.com/agentaudit/agentaudit/pkg/events"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
+	"github.com/agentaudit/agentaudit/pkg/anomaly/rules"
+	"github.com/agentaudit/agentaudit/pkg/scan"
 )
 
 // Config is what a Detector is told.
 type Config struct {
 	EventsTopic string // agents' events
-	Group       string // consumer group; its committed offsets are where reading goes on
+	SystemTopic string // our own processes' records: heartbeats, orders; incidents are said there too
+	AlertsTopic string // incidents
+	Group       string // consumer group under which the place of reading is committed, for tools that show its lag
+	// SnapshotEvery is how often what was learned is stored; after a crash that much is read again. 1s to 1h.
+	SnapshotEvery time.Duration
+	// Turn is after how long without a sign of life another detector takes over; 1s to 1m.
+	Turn time.Duration
+	// MaxSubjects is how many people's pseudonyms are kept in memory.
+	MaxSubjects int
+	// Engine is how detection weighs.
+	Engine anomaly.Config
 }
 
 // DefaultConfig has the names that ingest's topics have by default.
 func DefaultConfig() Config {
-	return Config{EventsTopic: "agent.events", Group: "agentaudit-detector"}
+	return Config{
+		EventsTopic: "agent.events", SystemTopic: "audit.system", AlertsTopic: "agent.alerts", Group: "agentaudit-detector",
+		SnapshotEvery: 30 * time.Second, Turn: 6 * time.Second, MaxSubjects: 1_000_000, Engine: anomaly.DefaultConfig(),
+	}
+}
+
+// Validate says what is wrong.
+func (c *Config) Validate() error {
+	switch {
+	case c.EventsTopic == "":
+		return errors.New("detector: events topic: must be named")
+	case c.SystemTopic == "":
+		return errors.New("detector: system topic: must be named")
+	case c.AlertsTopic == "":
+		return errors.New("detector: alerts topic: must be named")
+	case c.Group == "":
+		return errors.New("detector: group: must be named")
+	case c.SnapshotEvery < time.Second || c.SnapshotEvery > time.Hour:
+		return fmt.Errorf("detector: snapshot every %v: 1s to 1h expected", c.SnapshotEvery)
+	case c.Turn < time.Second || c.Turn > time.Minute:
+		return fmt.Errorf("detector: turn of %v: 1s to 1m expected", c.Turn)
+	}
+	return nil
 }
 
 // Deps are the systems that a Detector works with. It closes none of them.
 type Deps struct {
 	Kafka   *kafkaio.Client
+	Vault   *vault.Vault
+	Author  *author.Author // registered in the vault; signs what is said in the log
+	Scanner *scan.Scanner
+	Rules   *rules.Reloader // Detector runs it
 	Metrics prometheus.Registerer
 	Log     *slog.Logger
 }
 
-// Detector is the process of that name.
+// Detector is the process of that name. Of several, one is active.
 type Detector struct {
 	cfg     Config
 	deps    Deps
-	group   *kafkaio.Group
 	metrics *metrics
+	active  atomic.Bool
 }
 
 // New checks the configuration. It starts nothing.
 func New(cfg Config, deps Deps) (*Detector, error) {
-	if cfg.EventsTopic == "" {
-		return nil, errors.New("detector: events topic: must be named")
-	}
-	group, err := deps.Kafka.NewGroup(kafkaio.GroupConfig{ID: cfg.Group, Topics: []string{cfg.EventsTopic}})
-	if err != nil {
-		return nil, fmt.Errorf("detector: %w", err)
+	if err := cfg.Validate(); err != nil {
+		return nil, err
 	}
 	m, err := newMetrics(deps.Metrics)
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{cfg: cfg, deps: deps, group: group, metrics: m}, nil
+	return &Detector{cfg: cfg, deps: deps, metrics: m}, nil
 }
 
-// Run reads the partitions that the group assigns until ctx ends, and returns nil then. A record that was read within the last second before an end is
-// read, and counted, again.
+// Active says whether this process is the one that detects.
+func (d *Detector) Active() bool { return d.active.Load() }
+
+// Run detects whenever it is this process's turn, until ctx ends, and returns nil then.
 func (d *Detector) Run(ctx context.Context) error {
-	return d.group.Run(ctx, func(ctx context.Context, a kafkaio.Assignment) error {
-		p := &partition{detector: d, assigned: a, parser: events.NewParser(), counters: newFamilyCounters(d.metrics)}
-		return p.run(ctx)
-	})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return d.deps.Rules.Run(ctx) }) // ends with ctx
+	group.Go(func() error { return d.turns(ctx) })          // ends with ctx
+	return group.Wait()
 }
 
-// Checks are what the process needs to be ready.
-func (d *Detector) Checks() []telemetry.Check {
-	return []telemetry.Check{{Name: "kafka", Run: d.deps.Kafka.Ping}}
-}
-
-// partition reads one partition for as long as it is assigned. It belongs to one goroutine.
-type partition struct {
-	detector *Detector
-	assigned kafkaio.Assignment
-	parser   *events.Parser
-	event    events.Event
-	counters familyCounters
-}
-
-// run reads until ctx ends, whatever happens: a partition that stood still would be silence that nobody notices.
-func (p *partition) run(ctx context.Context) error {
-	d, topic, number := p.detector, p.assigned.Topic, p.assigned.Partition
-	log := d.deps.Log.With("topic", topic, "partition", number)
-	label := fmt.Sprintf("%s/%d", topic, number)
-	defer d.metrics.lag.DeleteLabelValues(label) // who reads it next shows it
-	lag := d.metrics.lag.WithLabelValues(label)
-	from, known := int64(0), false
+func (d *Detector) turns(ctx context.Context) error {
+	if err := d.register(ctx); err != nil {
+		return err
+	}
 	for ctx.Err() == nil {
-		var err error
-		if !known {
-			from, err = p.start(ctx)
+		turn := d.deps.Vault.NewTurn("detector", d.cfg.Turn)
+		err := turn.Await(ctx, func(err error) { d.deps.Log.Warn("the vault cannot say whose turn it is, asking again", "error", err) })
+		if err != nil {
+			return nil
 		}
-		if err == nil {
-			from, err = p.follow(ctx, from, lag)
-			known = true
-		}
-		var lost *kafkaio.OffsetError
+		err = d.take(ctx, turn)
 		switch {
 		case ctx.Err() != nil:
-		case errors.As(err, &lost):
-			// Unlike ingest, which stops: what was lost was never noticed, and standing still would lose more.
-			d.metrics.skipped.Inc()
-			log.Error("records were lost before the detector read them, going on at the first that Kafka has",
-				"wanted", lost.Wanted, "start", lost.Start, "end", lost.End)
-			from = lost.Start
+			return nil
+		case errors.Is(err, vault.ErrTurnLost):
+			d.deps.Log.Warn("another detector has taken over; this one stands by")
 		default:
-			log.Error("reading failed, trying again", "error", err)
+			d.deps.Log.Error("detecting failed, beginning again from the last snapshot", "error", err)
 			pause(ctx, retryAfter)
 		}
 	}
 	return nil
 }
 
-// retryAfter parts two attempts at what Follow could not outlast by itself, such as a batch that is damaged on the broker's disk.
-const retryAfter = 5 * time.Second
-
-// pause returns early when ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
-}
-
-// start is where the group left off, or the first record that Kafka has.
-func (p *partition) start(ctx context.Context) (int64, error) {
-	d, topic, number := p.detector, p.assigned.Topic, p.assigned.Partition
-	next, ok, err := d.deps.Kafka.Committed(ctx, d.cfg.Group, topic, number)
-	if err != nil || ok {
-		return next, err
-	}
-	next, _, err = d.deps.Kafka.Offsets(ctx, topic, number)
-	return next, err
-}
-
-// follow counts records from an offset on until ctx ends or following fails, and returns where to go on.
-func (p *partition) follow(ctx context.Context, from int64, lag prometheus.Gauge) (next int64, err error) {
-	batches := make(chan *kafkaio.Batch)
-	ended := make(chan error, 1)
-	go func() { // ends with ctx or by failing, and is awaited below
-		ended <- p.detector.deps.Kafka.Follow(ctx, p.assigned.Topic, p.assigned.Partition, from, batches)
-	}()
-	next = from
+// register tells the vault whose signature incidents bear. It asks until the vault answers, or ctx ends.
+func (d *Detector) register(ctx context.Context) error {
 	for {
-		select {
-		case batch := <-batches:
-			p.count(batch)
-			lag.Set(float64(batch.HighWatermark - batch.Next))
-			next = batch.Next
-			p.assigned.Commit(next)
-			batch.Release()
-		case err := <-ended:
-			return next, err
+		err := d.deps.Author.Register(ctx, d.deps.Vault)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return nil
+		case !errors.Is(err, vault.ErrUnavailable):
+			return fmt.Errorf("detector: tell the vault the author's key: %w", err)
 		}
+		d.deps.Log.Warn("the vault is away; incidents could not be signed yet", "error", err)
+		pause(ctx, retryAfter)
 	}
 }
 
-func (p *partition) count(batch *kafkaio.Batch) {
-	for i := range batch.Records {
-		record := &batch.Records[i]
-		if record.CutBytes > 0 || p.parser.Parse(record.Value, &p.event) != nil || p.event.Reserved() {
-			p.detector.metrics.rejected.Inc()
-			continue
+// take detects while the turn is this process's.
+func (d *Detector) take(ctx context.Context, turn *vault.Turn) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { // ends with ctx, or when the turn is another's
+		err := turn.Hold(ctx, func(err error) {
+			d.deps.Log.Warn("the vault is away; nobody can take over meanwhile, detecting goes on", "error", err)
+		})
+		if err == nil {
+			err = ctx.Err()
 		}
-		p.counters.count(p.event.Raw(events.FieldType), p.event.Outcome())
-	}
+		return err
+	})
+	group.Go(func() error { // ends with ctx or by failing
+		d.metrics.active.Set(1)
+		d.active.Store(true)
+		defer d.active.Store(false)
+		defer d.metrics.active.Set(0)
+		return d.detect(ctx, turn)
+	})
+	return group.Wait()
+}
+
+// Checks are what the process needs to be ready. The vault is none of them: a detector that cannot ask it goes on with those it knows.
+func (d *Detector) Checks() []telemetry.Check {
+	return []telemetry.Check{{Name: "kafka", Run: d.deps.Kafka.Ping}}
 }

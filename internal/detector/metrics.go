@@ -1,8 +1,11 @@
 package detector
 
 import (
+	"bytes"
+
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
 	"github.com/agentaudit/agentaudit/pkg/events"
 )
 
@@ -10,7 +13,13 @@ type metrics struct {
 	events   *prometheus.CounterVec // family, outcome
 	rejected prometheus.Counter
 	skipped  prometheus.Counter
+	waits    prometheus.Counter
 	lag      *prometheus.GaugeVec // partition
+	active   prometheus.Gauge
+	subjects prometheus.Gauge
+	alerts   *prometheus.CounterVec // severity
+
+	families [len(families)][events.Pending + 1]prometheus.Counter
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -24,52 +33,70 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		skipped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "agentaudit_detector_skips_total", Help: "Times that reading went on elsewhere because Kafka no longer had the wanted offset.",
 		}),
+		waits: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "agentaudit_detector_vault_waits_total", Help: "Times that a newcomer, and the partition behind, waited because the vault did not answer.",
+		}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "agentaudit_detector_lag_records", Help: "Records of the partition behind the last one read, as of its fetch.",
 		}, []string{"partition"}),
+		active: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "agentaudit_detector_active", Help: "1: this process detects; 0: it stands by for another one.",
+		}),
+		subjects: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "agentaudit_detector_subjects", Help: "People of whom something was learned.",
+		}),
+		alerts: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "agentaudit_alerts_total", Help: "Incidents raised, by severity when they were first said.",
+		}, []string{"severity"}),
 	}
-	for _, c := range []prometheus.Collector{m.events, m.rejected, m.skipped, m.lag} {
+	for _, c := range []prometheus.Collector{m.events, m.rejected, m.skipped, m.waits, m.lag, m.active, m.subjects, m.alerts} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}
 	}
+	for i, family := range families {
+		for outcome := events.Success; outcome <= events.Pending; outcome++ {
+			m.families[i][outcome] = m.events.WithLabelValues(family, outcome.String())
+		}
+	}
+	for s := anomaly.Low; s <= anomaly.Critical; s++ {
+		m.alerts.WithLabelValues(s.String())
+	}
 	return m, nil
 }
 
-// families are the first labels of the documented types. A producer may send any type, and a metric's labels must be few.
+// families are the first labels of the documented types. A producer may send any type, and a metric's labels must be few. The last one is for all others.
 var families = [...]string{
-	"tool", "llm", "message", "auth", "data", "permission", "config", "approval", "security", "rate_limit", "consent", otherFamily,
+	"tool", "llm", "message", "auth", "data", "permission", "config", "approval", "security", "rate_limit", "consent", "other",
 }
 
-const otherFamily = "other"
+// familyCounts counts the events of a batch, so that counters that all partitions share are touched once a batch.
+type familyCounts [len(families)][events.Pending + 1]uint32
 
-// familyCounters finds an event's counter without making a string of it. It belongs to one goroutine.
-type familyCounters map[string]*[events.Pending + 1]prometheus.Counter
-
-func newFamilyCounters(m *metrics) familyCounters {
-	counters := familyCounters{}
-	for _, family := range families {
-		byOutcome := new([events.Pending + 1]prometheus.Counter)
-		for outcome := events.Success; outcome <= events.Pending; outcome++ {
-			byOutcome[outcome] = m.events.WithLabelValues(family, outcome.String())
-		}
-		counters[family] = byOutcome
+// add counts an event of a type such as "tool.call", as it stands in the record.
+func (c *familyCounts) add(eventType []byte, outcome events.Outcome) {
+	family, _, _ := bytes.Cut(eventType, []byte{'.'})
+	i := 0
+	for i < len(families)-1 && families[i] != string(family) {
+		i++
 	}
-	return counters
+	c[i][outcome]++
 }
 
-// count counts an event of a type such as "tool.call", as it stands in the record.
-func (c familyCounters) count(eventType []byte, outcome events.Outcome) {
-	label := eventType
-	for i, b := range eventType {
-		if b == '.' {
-			label = eventType[:i]
-			break
+func (m *metrics) counted(b *batch) {
+	m.rejected.Add(float64(b.rejected))
+	for i := range b.counted {
+		for outcome, n := range b.counted[i] {
+			if n > 0 {
+				m.families[i][outcome].Add(float64(n))
+			}
 		}
 	}
-	byOutcome, known := c[string(label)]
-	if !known {
-		byOutcome = c[otherFamily]
+}
+
+// said counts an incident when it is first said.
+func (m *metrics) said(in *anomaly.Incident) {
+	if in.Revision == 1 {
+		m.alerts.WithLabelValues(in.Severity.String()).Inc()
 	}
-	byOutcome[outcome].Inc()
 }

@@ -78,4 +78,10 @@ func TestDefaultsAgree(t *testing.T) {
 	de := detector.DefaultConfig()
 	f("ingest.topics.events of the detector", c.Ingest.Topics.Events, de.EventsTopic)
 	f("detector.group", c.Detector.Group, de.Group)
+	f("detector.alerts_topic", c.Detector.AlertsTopic, de.AlertsTopic)
+	f("detector.snapshot_every", c.Detector.SnapshotEvery, de.SnapshotEvery)
+	f("detector.take_over", c.Detector.TakeOver, de.Turn)
+	f("detector.max_cached", c.Detector.MaxCached, de.MaxSubjects)
+	f("detector.learn_days", c.Detector.LearnDays, de.Engine.LearnDays)
+	f("detector.alerts_per_day", c.Detector.AlertsPerDay, de.Engine.AlertsPerDay)
 }

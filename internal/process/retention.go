@@ -24,6 +24,18 @@ func ExporterAuthor(c config.Config) (*author.Author, error) {
 	return a, nil
 }
 
+// detectorName is the name under which detectors sign system records.
+const detectorName = "detector"
+
+// DetectorAuthor reads the key with which incidents are signed.
+func DetectorAuthor(c config.Config) (*author.Author, error) {
+	a, err := author.Load(detectorName, string(c.Detector.AuthorKeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("detector.author_key_file: %w", err)
+	}
+	return a, nil
+}
+
 // SigningKeys returns what reads the keys of checkpoints.
 func SigningKeys(c config.Config) func() (*logkeys.Folder, error) {
 	return func() (*logkeys.Folder, error) {

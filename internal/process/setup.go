@@ -25,7 +25,8 @@ func Setup(ctx context.Context, c config.Config, deps kafkaio.Deps) (err error) 
 		// One partition: our own processes write little, and what they write is read in order.
 		{Name: c.Ingest.Topics.System, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor, Configs: topicConfigs()},
 		{Name: c.Exporter.CheckpointTopic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor},
-		{Name: c.Detector.AlertsTopic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor},
+		// Read from its beginning at each start of a detector, so it must not grow for ever.
+		{Name: c.Detector.AlertsTopic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor, Configs: map[string]string{"retention.ms": alertsKeptMillis}},
 	}
 	if c.Exporter.GDPR.Topic != "" {
 		topics = append(topics, kafkaio.TopicSpec{Name: c.Exporter.GDPR.Topic, Partitions: 1, ReplicationFactor: c.Kafka.ReplicationFactor})
@@ -35,6 +36,9 @@ func Setup(ctx context.Context, c config.Config, deps kafkaio.Deps) (err error) 
 	}
 	return nil
 }
+
+// alertsKeptMillis is 30 days. Alerts stay in the log.
+const alertsKeptMillis = "2592000000"
 
 // topicConfigs are the settings of topics that we make. Kafka's default for the size of a message leaves no room for a
 // record of 1 MiB and what is around it; records beyond what we accept are to arrive all the same, to be sealed as

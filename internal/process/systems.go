@@ -22,7 +22,20 @@ type Systems struct {
 }
 
 // Open opens the vault and the store, and makes a Kafka client, which connects when it is used.
-func Open(ctx context.Context, c config.Config, deps kafkaio.Deps) (_ *Systems, err error) {
+func Open(ctx context.Context, c config.Config, deps kafkaio.Deps) (*Systems, error) {
+	s, err := OpenWithoutStore(ctx, c, deps)
+	if err != nil {
+		return nil, err
+	}
+	if s.Store, err = OpenStore(ctx, c); err != nil {
+		_ = s.Close() // the reason for failing is the one to report
+		return nil, err
+	}
+	return s, nil
+}
+
+// OpenWithoutStore is Open for what goes on while ClickHouse is away.
+func OpenWithoutStore(ctx context.Context, c config.Config, deps kafkaio.Deps) (_ *Systems, err error) {
 	s := &Systems{}
 	defer func() {
 		if err != nil {
@@ -34,9 +47,6 @@ func Open(ctx context.Context, c config.Config, deps kafkaio.Deps) (_ *Systems, 
 		return nil, err
 	}
 	if s.Vault, err = OpenVault(ctx, c, forged); err != nil {
-		return nil, err
-	}
-	if s.Store, err = OpenStore(ctx, c); err != nil {
 		return nil, err
 	}
 	if s.Kafka, err = OpenKafka(c, deps); err != nil {

@@ -26,6 +26,7 @@ func (f Folder) logs() string        { return filepath.Join(string(f), "logs") }
 func (f Folder) secrets() string     { return filepath.Join(string(f), "secrets") }
 func (f Folder) password() string    { return filepath.Join(f.secrets(), "clickhouse_password") }
 func (f Folder) authorKey() string   { return filepath.Join(f.secrets(), "exporter.key") }
+func (f Folder) detectorKey() string { return filepath.Join(f.secrets(), "detector.key") }
 func (f Folder) signingKeys() string { return filepath.Join(f.secrets(), "checkpoint-keys") }
 func (f Folder) adminKey() string    { return filepath.Join(f.secrets(), "admin.key") }
 func (f Folder) exports() string     { return filepath.Join(string(f), "exports") }

@@ -23,8 +23,10 @@ func (f Folder) makeSecrets(ctx context.Context, c config.Config) error {
 			return fmt.Errorf("write the password for ClickHouse: %w", err)
 		}
 	}
-	if err := author.CreateKey(f.authorKey()); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
+	for _, key := range []string{f.authorKey(), f.detectorKey()} {
+		if err := author.CreateKey(key); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
 	if err := makeSigningKey(c); err != nil {
 		return err

@@ -125,6 +125,7 @@ func (f Folder) missing(ctx context.Context) (map[string]string, error) {
 		"vault.path":               "vault.db",
 		"keys.source":              "file:" + f.relative(f.keyring()),
 		"exporter.author_key_file": f.relative(f.authorKey()),
+		"detector.author_key_file": f.relative(f.detectorKey()),
 		"exporter.signing_keys":    f.relative(f.signingKeys()),
 		"exporter.export_dir":      f.relative(f.exports()),
 		"exporter.public_tiles":    "true", // on loopback

@@ -1,0 +1,415 @@
+package detector
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/agentaudit/agentaudit/internal/inspect"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
+	"github.com/agentaudit/agentaudit/pkg/events"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+const (
+	// publishEvery is how often incidents that have waited are looked for; new ones go out with the batch that showed them.
+	publishEvery = time.Second
+	// heartbeatSlack is how far behind a heartbeat a silent partition's clock stays: a record that Kafka took before the heartbeat may arrive a little later.
+	heartbeatSlack = 30 * time.Second
+	// commitEvery is how often the place of reading is committed for tools.
+	commitEvery = 5 * time.Second
+	// partitionsEvery is how often new partitions are looked for.
+	partitionsEvery = 30 * time.Second
+)
+
+// detection is one turn of detecting. All of it belongs to the goroutine of run; readers and listeners hand it what they saw.
+type detection struct {
+	detector  *Detector
+	engine    *anomaly.Engine
+	publisher publisher
+	snapshots *snapshots
+
+	events   []int64 // next offset of each partition of the events' topic, as handed to the engine
+	behind   []int64 // how many records were behind it then
+	observed []bool  // whether the engine was given anything of the partition
+	system   []int64
+	taken    []anomaly.Incident
+
+	batches   chan *batch
+	words     chan word
+	destroyed chan []gdpr.SubjectID
+	commits   chan map[int]int64
+}
+
+// detect restores what was learned, and detects until ctx ends or something fails that cannot be outlasted.
+func (d *Detector) detect(ctx context.Context, turn *vault.Turn) error {
+	cfg := d.cfg.Engine
+	cfg.Rules = d.deps.Rules.ForEngine()
+	engine, err := anomaly.New(cfg)
+	if err != nil {
+		return err
+	}
+	places, err := restore(ctx, d.deps.Vault, engine)
+	if err != nil {
+		return err
+	}
+	known := newSaid()
+	if err := d.recall(ctx, known); err != nil {
+		return err
+	}
+	t := &detection{
+		detector: d, engine: engine, publisher: publisher{d, known}, snapshots: newSnapshots(d.deps.Vault, turn),
+		batches: make(chan *batch), words: make(chan word), destroyed: make(chan []gdpr.SubjectID, 16),
+		commits: make(chan map[int]int64),
+	}
+	if t.events, err = d.from(ctx, d.cfg.EventsTopic, places); err != nil {
+		return err
+	}
+	if t.system, err = d.from(ctx, d.cfg.SystemTopic, places); err != nil {
+		return err
+	}
+	t.behind, t.observed = make([]int64, len(t.events)), make([]bool, len(t.events))
+	return t.run(ctx)
+}
+
+// from returns where each partition of a topic is to be read: from the snapshot's place, or from the first record that Kafka has.
+func (d *Detector) from(ctx context.Context, topic string, places vault.DetectorPlaces) ([]int64, error) {
+	n, err := d.deps.Kafka.Partitions(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("read the partitions of %s: %w", topic, err)
+	}
+	from := make([]int64, n)
+	for i := range from {
+		next, known := places[place(topic, i)]
+		if !known {
+			if next, _, err = d.deps.Kafka.Offsets(ctx, topic, i); err != nil {
+				return nil, err
+			}
+		}
+		from[i] = next
+	}
+	return from, nil
+}
+
+func place(topic string, partition int) string { return fmt.Sprintf("%s/%d", topic, partition) }
+
+// recall reads what was said on the topic of alerts.
+func (d *Detector) recall(ctx context.Context, known *said) error {
+	end, err := ends(ctx, d.deps.Kafka, d.cfg.AlertsTopic)
+	if err != nil {
+		return err
+	}
+	for partition, end := range end {
+		start, _, err := d.deps.Kafka.Offsets(ctx, d.cfg.AlertsTopic, partition)
+		if err != nil {
+			return err
+		}
+		if err := d.readTo(ctx, d.cfg.AlertsTopic, partition, start, end, func(rec *kafkaio.Record) error {
+			in, err := anomaly.ParseIncident(rec.Value)
+			if rec.CutBytes > 0 || err != nil {
+				d.deps.Log.Warn("a record on the topic of alerts is no incident and is left out", "partition", partition, "offset", rec.Offset)
+				return nil
+			}
+			return known.heard(&in, time.Time{})
+		}); err != nil {
+			return err
+		}
+	}
+	known.trim()
+	return nil
+}
+
+// readTo gives each record of a partition from one offset to another to take.
+func (d *Detector) readTo(ctx context.Context, topic string, partition int, from, to int64, take func(*kafkaio.Record) error) error {
+	if from >= to {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	records := make(chan *kafkaio.Batch)
+	ended := make(chan error, 1)
+	go func() { ended <- d.deps.Kafka.Follow(ctx, topic, partition, from, records) }() // ends with ctx or by failing, and is awaited
+	defer func() {
+		cancel()
+		<-ended //nolint:errcheck // nothing but that ctx ended
+	}()
+	for from < to {
+		select {
+		case read := <-records:
+			for i := range read.Records {
+				if err := take(&read.Records[i]); err != nil {
+					read.Release()
+					return err
+				}
+			}
+			from = read.Next
+			read.Release()
+		case err := <-ended:
+			ended <- err
+			return fmt.Errorf("read %s: %w", place(topic, partition), err)
+		}
+	}
+	return nil
+}
+
+// run has partitions read, and gives what is seen to the engine, until ctx ends or the turn is lost.
+func (t *detection) run(ctx context.Context) error {
+	d := t.detector
+	cache, err := vault.NewCache(d.deps.Vault, vault.CacheConfig{MaxSubjects: d.cfg.MaxSubjects, Destroyed: t.gone})
+	if err != nil {
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return cache.Run(ctx) }) // ends with ctx
+	// What was ordered before is heard first: whatever happens then is weighed as it was the first time.
+	if err := t.listen(ctx, group); err != nil {
+		return err
+	}
+	t.tellPartitions()
+	for number, from := range t.events {
+		r := d.newReader(number, t.batches, cache)
+		group.Go(func() error { return r.run(ctx, from) }) // ends with ctx
+	}
+	group.Go(func() error { return t.commit(ctx) }) // ends with ctx
+	group.Go(func() error { return t.loop(ctx) })   // ends with ctx or by failing
+	return group.Wait()
+}
+
+// gone is told by the cache who was destroyed.
+func (t *detection) gone(ids []gdpr.SubjectID) {
+	select {
+	case t.destroyed <- ids:
+	default:
+		// The loop is behind by many of them. It asks about everybody instead, which comes to the same.
+		for {
+			select {
+			case <-t.destroyed:
+			default:
+				t.destroyed <- nil
+				return
+			}
+		}
+	}
+}
+
+func (t *detection) tellPartitions() {
+	numbers := make([]int32, len(t.events))
+	for i := range numbers {
+		numbers[i] = int32(i)
+	}
+	t.engine.Partitions(numbers)
+}
+
+// listen hears what stands on the system topic, and has it followed from then on.
+func (t *detection) listen(ctx context.Context, group *errgroup.Group) error {
+	d := t.detector
+	end, err := ends(ctx, d.deps.Kafka, d.cfg.SystemTopic)
+	if err != nil {
+		return err
+	}
+	for number := range t.system {
+		past := d.newListener(number, t.words)
+		heard := make(chan error, 1)
+		go func() { // ends at the end of what is there, or with ctx, and is awaited
+			heard <- past.run(ctx, t.system[number], func(next int64) bool { return next >= end[number] })
+		}()
+		for waiting := true; waiting; {
+			select {
+			case w := <-t.words:
+				t.hear(ctx, w)
+			case err := <-heard:
+				if err != nil || ctx.Err() != nil {
+					return ctx.Err()
+				}
+				waiting = false
+			}
+		}
+		t.system[number] = max(t.system[number], end[number])
+		from := t.system[number]
+		group.Go(func() error { return past.run(ctx, from, func(int64) bool { return false }) }) // ends with ctx
+	}
+	return nil
+}
+
+func (t *detection) loop(ctx context.Context) error {
+	publish, snapshot := time.NewTicker(publishEvery), time.NewTicker(t.detector.cfg.SnapshotEvery)
+	commit, partitions := time.NewTicker(commitEvery), time.NewTicker(partitionsEvery)
+	for _, ticker := range []*time.Ticker{publish, snapshot, commit, partitions} {
+		defer ticker.Stop()
+	}
+	// The goroutine that stores a snapshot is awaited.
+	defer func() {
+		if t.snapshots.saving != nil {
+			<-t.snapshots.done //nolint:errcheck // too late to be told to anybody
+		}
+	}()
+	for {
+		select {
+		case b := <-t.batches:
+			t.observe(b)
+			if err := t.say(ctx); err != nil {
+				return err
+			}
+		case w := <-t.words:
+			t.hear(ctx, w)
+		case ids := <-t.destroyed:
+			if err := t.forget(ctx, ids); err != nil {
+				return err
+			}
+		case <-publish.C:
+			if err := t.say(ctx); err != nil {
+				return err
+			}
+		case <-snapshot.C:
+			t.publisher.said.trim()
+			t.snapshots.begin(ctx, t.engine, t.places())
+		case err := <-t.snapshots.done:
+			warning, lost := t.snapshots.ended(err)
+			if lost != nil {
+				return lost
+			}
+			if warning != nil && ctx.Err() == nil {
+				t.detector.deps.Log.Warn("what was learned could not be stored, it is stored with the next snapshot", "error", warning)
+			}
+		case <-commit.C:
+			select {
+			case t.commits <- t.positions():
+			default: // the last one is still on its way
+			}
+		case <-partitions.C:
+			if n, err := t.detector.deps.Kafka.Partitions(ctx, t.detector.cfg.EventsTopic); err == nil && n != len(t.events) {
+				return fmt.Errorf("%s has %d partitions now, not %d", t.detector.cfg.EventsTopic, n, len(t.events))
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// observe gives a batch to the engine and back to its reader.
+func (t *detection) observe(b *batch) {
+	for i := range b.observations {
+		t.engine.Observe(&b.observations[i])
+	}
+	t.observed[b.partition] = t.observed[b.partition] || len(b.observations) > 0
+	t.events[b.partition], t.behind[b.partition] = b.next, b.behind
+	t.detector.metrics.counted(b)
+	b.free <- b
+}
+
+// say says what is new.
+func (t *detection) say(ctx context.Context) error {
+	t.taken = t.engine.Take(t.taken[:0])
+	t.detector.metrics.subjects.Set(float64(t.engine.Stats().Subjects))
+	return t.publisher.publish(ctx, t.taken)
+}
+
+// hear takes a word of one of our own processes.
+func (t *detection) hear(ctx context.Context, w word) {
+	t.system[w.partition] = max(t.system[w.partition], w.next)
+	switch {
+	case !w.heartbeat.IsZero():
+		t.beat(ctx, w.heartbeat.Add(-heartbeatSlack))
+	case w.order != nil:
+		if d, ok := t.publisher.said.directive(w.order); ok {
+			t.engine.Direct(d)
+		}
+	}
+}
+
+// beat moves the clocks of partitions in which nothing stands that was not read: so silence is noticed.
+func (t *detection) beat(ctx context.Context, at time.Time) {
+	for number, next := range t.events {
+		if t.behind[number] > 0 {
+			continue
+		}
+		_, end, err := t.detector.deps.Kafka.Offsets(ctx, t.detector.cfg.EventsTopic, number)
+		if err == nil && end == next {
+			t.engine.Clock(int32(number), at.UnixMicro())
+		}
+	}
+}
+
+// forget drops what was learned of people who are gone; nil: of those of whom the vault says so.
+func (t *detection) forget(ctx context.Context, ids []gdpr.SubjectID) error {
+	if ids == nil {
+		var all []gdpr.SubjectID
+		t.engine.EachSubject(func(subject [16]byte) { all = append(all, gdpr.SubjectID(subject)) })
+		there, err := t.detector.deps.Vault.Existing(ctx, all)
+		if err != nil {
+			// Nobody is forgotten on suspicion; the cache tells again as soon as the vault answers.
+			t.detector.deps.Log.Warn("the vault cannot say who was erased", "error", err)
+			return nil
+		}
+		for _, id := range all {
+			if !there[id] {
+				ids = append(ids, id)
+			}
+		}
+	}
+	for _, id := range ids {
+		t.engine.Forget(id)
+		t.snapshots.forget(id)
+		t.publisher.said.forget(id)
+	}
+	return nil
+}
+
+// places returns from where partitions are to be read after a restart from a snapshot of now.
+func (t *detection) places() vault.DetectorPlaces {
+	places := vault.DetectorPlaces{}
+	for number, next := range t.events {
+		if t.observed[number] {
+			next = min(next, t.engine.ResumeAt(int32(number)))
+		}
+		places[place(t.detector.cfg.EventsTopic, number)] = next
+	}
+	for number, next := range t.system {
+		places[place(t.detector.cfg.SystemTopic, number)] = next
+	}
+	return places
+}
+
+func (t *detection) positions() map[int]int64 {
+	next := make(map[int]int64, len(t.events))
+	for number, offset := range t.events {
+		next[number] = offset
+	}
+	return next
+}
+
+// commit tells tools where reading is, until ctx ends.
+func (t *detection) commit(ctx context.Context) error {
+	for {
+		select {
+		case next := <-t.commits:
+			if err := t.detector.deps.Kafka.CommitAlone(ctx, t.detector.cfg.Group, t.detector.cfg.EventsTopic, next); err != nil && ctx.Err() == nil {
+				t.detector.deps.Log.Warn("the place of reading could not be committed; tools show a lag that is not there", "error", err)
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// newObserver makes what observes the records of a partition.
+func (d *Detector) newObserver(number int, cache *vault.Cache) *observer {
+	o := &observer{
+		partition: int32(number), place: place(d.cfg.EventsTopic, number), cache: cache, hasher: cache.NewHasher(),
+		inspector: inspect.New(d.deps.Scanner), matcher: d.deps.Rules.Matcher(), key: newHashKey(d.deps.Vault.SearchKey()), parser: events.NewParser(),
+		texts: interner{map[string]string{}}, networks: map[string]uint64{}, asked: map[vault.LookupHash]struct{}{},
+		retry: func(ctx context.Context, err error) error {
+			d.deps.Log.Warn("the vault is away, newcomers and what lies behind them wait", "partition", number, "error", err)
+			d.metrics.waits.Inc()
+			pause(ctx, time.Second)
+			return ctx.Err()
+		},
+	}
+	for i := range o.scratch {
+		o.scratch[i] = make([]byte, 0, 64)
+	}
+	return o
+}

@@ -1,0 +1,181 @@
+package detector
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/agentaudit/agentaudit/internal/alert"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/chain"
+	"github.com/agentaudit/agentaudit/pkg/events"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
+)
+
+const typeHeartbeat = "audit.heartbeat"
+
+// word is what one of our own processes said that matters to detection. Exactly one of its members is set.
+type word struct {
+	partition int
+	next      int64
+	heartbeat time.Time
+	order     *alert.Order
+}
+
+// listener reads one partition of the topic of system records. Only what bears a known author's signature counts: everybody who may write to Kafka could
+// silence alerts otherwise, or move the clock. It belongs to one goroutine.
+type listener struct {
+	detector *Detector
+	number   int
+	out      chan<- word
+	parser   *events.Parser
+	event    events.Event
+	known    map[string]vault.Author
+}
+
+func (d *Detector) newListener(number int, out chan<- word) *listener {
+	return &listener{detector: d, number: number, out: out, parser: events.NewParser(), known: map[string]vault.Author{}}
+}
+
+// run reads until ctx ends, or, with until, to that offset.
+func (l *listener) run(ctx context.Context, from int64, until func(next int64) bool) error {
+	d := l.detector
+	log := d.deps.Log.With("topic", d.cfg.SystemTopic, "partition", l.number)
+	for ctx.Err() == nil && !until(from) {
+		next, err := l.follow(ctx, from, until)
+		from = next
+		var lost *kafkaio.OffsetError
+		switch {
+		case ctx.Err() != nil, err == nil:
+		case errors.As(err, &lost):
+			log.Warn("system records were lost before the detector read them, going on at the first that Kafka has", "wanted", lost.Wanted, "start", lost.Start)
+			from = lost.Start
+		default:
+			log.Error("reading failed, trying again", "error", err)
+			pause(ctx, retryAfter)
+		}
+	}
+	return nil
+}
+
+func (l *listener) follow(ctx context.Context, from int64, until func(next int64) bool) (next int64, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	records := make(chan *kafkaio.Batch)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- l.detector.deps.Kafka.Follow(ctx, l.detector.cfg.SystemTopic, l.number, from, records)
+	}() // ends with ctx or by failing, and is awaited
+	next = from
+	for !until(next) {
+		select {
+		case read := <-records:
+			err := l.hear(ctx, read)
+			next = read.Next
+			read.Release()
+			if err != nil {
+				cancel()
+				<-ended //nolint:errcheck // nothing but that ctx ended
+				return next, err
+			}
+		case err := <-ended:
+			return next, err
+		}
+	}
+	cancel()
+	<-ended //nolint:errcheck // nothing but that ctx ended
+	return next, nil
+}
+
+// hear hands on what counts.
+func (l *listener) hear(ctx context.Context, read *kafkaio.Batch) error {
+	for i := range read.Records {
+		rec := &read.Records[i]
+		said, err := l.word(ctx, rec)
+		if err != nil {
+			return err
+		}
+		said.partition, said.next = l.number, rec.Offset+1
+		select {
+		case l.out <- said:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// word reads one record. What does not count is an empty word. It returns an error only when the vault cannot say whose signature it is.
+func (l *listener) word(ctx context.Context, rec *kafkaio.Record) (word, error) {
+	if rec.CutBytes > 0 || l.parser.Parse(rec.Value, &l.event) != nil {
+		return word{}, nil
+	}
+	kind := l.event.Raw(events.FieldType)
+	if !bytes.Equal(kind, []byte(typeHeartbeat)) && !bytes.Equal(kind, []byte(alert.TypeOrder)) {
+		return word{}, nil
+	}
+	genuine, err := l.genuine(ctx, rec)
+	if err != nil || !genuine {
+		return word{}, err
+	}
+	at := time.UnixMilli(rec.TimeMillis)
+	if bytes.Equal(kind, []byte(typeHeartbeat)) {
+		// Of the two times the earlier one: it moves the clock of what nobody has heard of.
+		if said := time.UnixMicro(l.event.TimeMicros()); said.Before(at) {
+			at = said
+		}
+		return word{heartbeat: at}, nil
+	}
+	order, err := alert.ParseOrder(&l.event, at)
+	if err != nil {
+		l.detector.deps.Log.Warn("an order about alerts cannot be read and is left out", "offset", rec.Offset, "error", err)
+		return word{}, nil
+	}
+	return word{order: &order}, nil
+}
+
+// genuine says whether a record bears the signature of a known author. It asks the vault until it answers, or ctx ends.
+func (l *listener) genuine(ctx context.Context, rec *kafkaio.Record) (bool, error) {
+	name, _ := rec.Header(gdpr.HeaderAuthor)
+	text, _ := rec.Header(gdpr.HeaderSignature)
+	signature, err := base64.StdEncoding.DecodeString(string(text))
+	if err != nil || !chain.ValidAuthor(string(name)) {
+		return false, nil
+	}
+	author, known := l.known[string(name)]
+	for !known {
+		var err error
+		author, known, err = l.detector.deps.Vault.Author(ctx, string(name))
+		switch {
+		case ctx.Err() != nil:
+			return false, ctx.Err()
+		case err != nil:
+			l.detector.deps.Log.Warn("the vault cannot say who signed a system record, asking again", "error", err)
+			pause(ctx, retryAfter)
+			continue
+		case !known:
+			return false, nil
+		}
+		l.known[author.Name] = author
+	}
+	return gdpr.VerifySystem(author.Key, rec.Value, signature), nil
+}
+
+// ends returns the offsets behind the last records of a topic's partitions.
+func ends(ctx context.Context, kafka *kafkaio.Client, topic string) ([]int64, error) {
+	n, err := kafka.Partitions(ctx, topic)
+	if err != nil {
+		return nil, fmt.Errorf("read the partitions of %s: %w", topic, err)
+	}
+	list := make([]int64, n)
+	for i := range list {
+		if _, list[i], err = kafka.Offsets(ctx, topic, i); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
