@@ -6,6 +6,8 @@ import (
 	"errors"
 	"os"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/detector"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
@@ -45,5 +47,20 @@ func build(ctx context.Context, base process.Base) (*process.Process, error) {
 	if err != nil {
 		return nil, errors.Join(err, systems.Close())
 	}
-	return &process.Process{Run: d.Run, Close: systems.Close, Checks: d.Checks()}, nil
+	notifier, err := process.NewNotifier(base, systems, signer)
+	if err != nil {
+		return nil, errors.Join(err, systems.Close())
+	}
+	return &process.Process{Run: both(d.Run, notifier.Run), Close: systems.Close, Checks: d.Checks(), Handler: notifier.Handler()}, nil
+}
+
+// both runs until ctx ends, or one of them fails.
+func both(run ...func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		group, ctx := errgroup.WithContext(ctx)
+		for _, run := range run {
+			group.Go(func() error { return run(ctx) }) // ends with ctx
+		}
+		return group.Wait()
+	}
 }
