@@ -223,7 +223,7 @@ func (d *deployment) awaitHealthy(t *testing.T, name string, process *testkit.Pr
 // left out.
 func (d *deployment) alertsHaveMetrics(t *testing.T) {
 	t.Helper()
-	later := []string{"up", "agentaudit_ingest_stopped", "agentaudit_kafka_fetch_failures_total", "agentaudit_gdpr_earliest_due_seconds", "agentaudit_gdpr_breach_deadline_seconds", "agentaudit_vault_forged_rows_total"}
+	later := []string{"up", "agentaudit_ingest_stopped", "agentaudit_kafka_fetch_failures_total", "agentaudit_gdpr_earliest_due_seconds", "agentaudit_gdpr_breach_deadline_seconds", "agentaudit_vault_forged_rows_total", "agentaudit_alerts_waiting_seconds"}
 	var wanted []string
 	for _, r := range rules(t) {
 		for _, name := range metricsOf(r.Expr) {
