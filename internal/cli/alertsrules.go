@@ -11,7 +11,13 @@ import (
 
 // alertsCommands is the group `alerts`.
 type alertsCommands struct {
-	Rules alertsRulesCommand `cmd:"" help:"Print the built-in rules, or check a file of rules."`
+	List          alertsListCommand          `cmd:"" default:"withargs" help:"Print alerts, the latest first."`
+	Acknowledge   alertsAcknowledgeCommand   `cmd:"" help:"Say that somebody looks after an alert."`
+	Snooze        alertsSnoozeCommand        `cmd:"" help:"Say nothing more of whom an alert is about for a while."`
+	FalsePositive alertsFalsePositiveCommand `cmd:"" help:"Say that an alert was none: the bar for its signals and whom it is about rises."`
+	Suppress      alertsSuppressCommand      `cmd:"" help:"Say nothing of a user, an agent, a producer or a tenant until a time."`
+	Unsuppress    alertsUnsuppressCommand    `cmd:"" help:"End what suppress, snooze and false-positive have begun."`
+	Rules         alertsRulesCommand         `cmd:"" help:"Print the built-in rules, or check a file of rules."`
 }
 
 type alertsRulesCommand struct {

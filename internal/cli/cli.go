@@ -38,7 +38,7 @@ type commands struct {
 	Query       queryCommand       `cmd:"" help:"Run read-only SQL."`
 	Events      eventsCommand      `cmd:"" help:"Find events of people."`
 	Scan        scanCommand        `cmd:"" help:"Look for injections, secrets and personal data in texts."`
-	Alerts      alertsCommands     `cmd:"" help:"Alerts: rules."`
+	Alerts      alertsCommands     `cmd:"" help:"Alerts: list (also without a word), acknowledge, snooze, false-positive, suppress, unsuppress, rules."`
 	ScoreSeries scoreSeriesCommand `cmd:"" help:"Score every value of series in files."`
 	Log         struct {
 		List   logListCommand   `cmd:"" help:"List the logs and their heads."`

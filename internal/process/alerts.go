@@ -33,7 +33,7 @@ func NewNotifier(base Base, systems *Systems, signer *author.Author) (*notify.No
 		},
 		Feedback: func(ctx context.Context, f notify.Feedback) error {
 			order := alert.Order{Verb: verbs[f.Verdict], At: f.At, By: f.By, Incident: f.Incident, Until: f.Until}
-			return sayOrder(ctx, systems.Kafka, topic, signer, &order)
+			return SayOrder(ctx, systems.Kafka, topic, signer, &order)
 		},
 	})
 }
@@ -41,8 +41,8 @@ func NewNotifier(base Base, systems *Systems, signer *author.Author) (*notify.No
 // verbs are what the buttons of messages mean.
 var verbs = map[notify.Verdict]alert.Verb{notify.Acknowledged: alert.Acknowledge, notify.Snoozed: alert.Snooze, notify.FalsePositive: alert.FalsePositive}
 
-// sayOrder says an order about alerts in the log. It returns when Kafka has it; ingest seals it, and the detector hears it, soon after.
-func sayOrder(ctx context.Context, kafka *kafkaio.Client, topic string, signer *author.Author, order *alert.Order) error {
+// SayOrder says an order about alerts in the log. It returns when Kafka has it; ingest seals it, and the detector hears it, soon after.
+func SayOrder(ctx context.Context, kafka *kafkaio.Client, topic string, signer *author.Author, order *alert.Order) error {
 	record, err := order.Record(signer.Name())
 	if err != nil {
 		return err

@@ -1,0 +1,149 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agentaudit/agentaudit/internal/alert"
+	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/process"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
+)
+
+type alertsAcknowledgeCommand struct {
+	ID string `arg:"" help:"Of the alert, as 'alerts' prints it."`
+}
+
+type alertsSnoozeCommand struct {
+	ID  string        `arg:"" help:"Of the alert, as 'alerts' prints it."`
+	For time.Duration `default:"1h" help:"For how long: 30m, 8h; 2160h at most."`
+}
+
+type alertsFalsePositiveCommand struct {
+	ID string `arg:"" help:"Of the alert, as 'alerts' prints it."`
+}
+
+// whom says whom a suppression is about.
+type whom struct {
+	Tenant   string `required:"" help:"Of this tenant." placeholder:"T"`
+	User     string `help:"The user_id as producers send it." placeholder:"U" xor:"whom"`
+	Subject  string `help:"The user's pseudonym." placeholder:"ID" xor:"whom"`
+	Agent    string `help:"The agent's id." placeholder:"A" xor:"whom"`
+	Producer string `help:"The producer's id." placeholder:"P" xor:"whom"`
+	Signal   string `help:"Only this signal, such as rate.cost, or a family, such as novel.*. Default: all." placeholder:"S"`
+}
+
+type alertsSuppressCommand struct {
+	whom
+	For time.Duration `required:"" help:"For how long: 8h, 168h; 2160h at most."`
+}
+
+type alertsUnsuppressCommand struct{ whom }
+
+// Help is printed by `alerts suppress --help`.
+func (alertsSuppressCommand) Help() string {
+	return `Without --user, --subject, --agent or --producer it is about alerts on the tenant as a whole. What is suppressed is noticed and learned all the same; nothing is
+said. Every suppression ends by itself. It is signed and stands in the log.`
+}
+
+func (c *alertsAcknowledgeCommand) Run(ctx context.Context, w *world) error {
+	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Acknowledge}, "acknowledged")
+}
+
+func (c *alertsFalsePositiveCommand) Run(ctx context.Context, w *world) error {
+	return w.answer(ctx, c.ID, alert.Order{Verb: alert.FalsePositive}, "noted as a false positive")
+}
+
+func (c *alertsSnoozeCommand) Run(ctx context.Context, w *world) error {
+	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Snooze, Until: time.Now().Add(c.For)}, "snoozed")
+}
+
+// answer orders something about one alert.
+func (w *world) answer(ctx context.Context, id string, order alert.Order, done string) error {
+	incident, err := uuid.Parse(id)
+	if err != nil {
+		return fmt.Errorf("%q is not the id of an alert", id)
+	}
+	order.Incident = incident
+	if err := w.order(ctx, order, nil); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w.stdout, "%s: %s\n", incident, done)
+	return err
+}
+
+func (c *alertsSuppressCommand) Run(ctx context.Context, w *world) error {
+	until := time.Now().Add(c.For)
+	if err := w.order(ctx, alert.Order{Verb: alert.Suppress, Until: until}, &c.whom); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w.stdout, "suppressed until %s\n", until.UTC().Format(time.RFC3339))
+	return err
+}
+
+func (c *alertsUnsuppressCommand) Run(ctx context.Context, w *world) error {
+	if err := w.order(ctx, alert.Order{Verb: alert.Unsuppress}, &c.whom); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w.stdout, "not suppressed any more")
+	return err
+}
+
+// order signs an order and sends it to the topic of system records, from where the detector hears it and ingest seals it.
+func (w *world) order(ctx context.Context, order alert.Order, about *whom) error {
+	cfg, err := w.config()
+	if err != nil {
+		return err
+	}
+	signer, err := process.ExporterAuthor(cfg)
+	if err != nil {
+		return err
+	}
+	systems, err := process.OpenWithoutStore(ctx, cfg, kafkaio.Deps{})
+	if err != nil {
+		return w.running(err)
+	}
+	defer systems.Close()
+	order.At, order.By = time.Now(), "command line"
+	if about != nil {
+		if err := about.fill(ctx, systems.Vault, &order); err != nil {
+			return err
+		}
+	}
+	// Whoever never ran an exporter has an author that nobody knows.
+	if err := signer.Register(ctx, systems.Vault); err != nil && !errors.Is(err, vault.ErrExists) {
+		return err
+	}
+	return w.running(process.SayOrder(ctx, systems.Kafka, cfg.Ingest.Topics.System, signer, &order))
+}
+
+func (o *whom) fill(ctx context.Context, v *vault.Vault, order *alert.Order) error {
+	order.Tenant, order.Signal, order.Kind = o.Tenant, o.Signal, anomaly.EntityTenant
+	switch {
+	case o.User != "":
+		subject, found, err := v.Find(ctx, vault.Identity{Tenant: o.Tenant, User: o.User})
+		if err != nil {
+			return err
+		}
+		if !found {
+			return errors.New("the vault knows nobody of that name")
+		}
+		order.Kind, order.Subject = anomaly.EntitySubject, uuid.UUID(subject.ID)
+	case o.Subject != "":
+		subject, err := uuid.Parse(o.Subject)
+		if err != nil {
+			return fmt.Errorf("--subject: %q is no pseudonym", o.Subject)
+		}
+		order.Kind, order.Subject = anomaly.EntitySubject, subject
+	case o.Agent != "":
+		order.Kind, order.Entity = anomaly.EntityAgent, o.Agent
+	case o.Producer != "":
+		order.Kind, order.Entity = anomaly.EntityProducer, o.Producer
+	}
+	return nil
+}
