@@ -176,7 +176,7 @@ func detectorOf(t *testing.T, u *uptest.Up) string {
 }
 
 func metricsOf(address string) string {
-	res, err := http.Get("http://" + address + "/metrics") //nolint:noctx // a test's
+	res, err := http.Get("http://" + address + "/metrics")
 	if err != nil {
 		return ""
 	}

@@ -107,6 +107,7 @@ func (s *Server) endpoints() map[string]map[string]endpoint {
 			http.MethodGet:  {"events", apikey.ReadEvents, s.events},
 			http.MethodPost: {"events", apikey.ReadEvents, s.events},
 		},
+		Prefix + "alerts":            {http.MethodGet: {"alerts", apikey.ReadEvents, s.alerts}},
 		Prefix + "proofs/{event_id}": {http.MethodGet: {"proofs", apikey.ReadProofs, s.proofs}},
 		Prefix + "consents/check":    {http.MethodPost: {"consent", apikey.CheckConsents, s.checkConsent}},
 		Prefix + "gdpr/discovery":    {http.MethodGet: {"discovery", apikey.Discover, s.discovery}},

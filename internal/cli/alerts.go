@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/agentaudit/agentaudit/internal/alertview"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/store"
 )
@@ -25,58 +24,6 @@ func (alertsListCommand) Help() string {
 	return `Prints what the detector has noticed, as it stands in the log, in its latest revision. The status is what people have said of it
 (acknowledged, snoozed, false_positive), or else how far it is: provisional, final, withdrawn (it was nothing, with what came late). An alert names pseudonyms;
 'agentaudit events --subject' leads on. Entries are event ids: 'agentaudit prove ID' proves that they stand in the log.`
-}
-
-// alertLine is an alert in `alerts --json`.
-type alertLine struct {
-	ID         string          `json:"id"`
-	Time       time.Time       `json:"time"`
-	Tenant     string          `json:"tenant"`
-	Kind       string          `json:"kind"`
-	Subject    string          `json:"subject,omitempty"`
-	Entity     string          `json:"entity,omitempty"`
-	Severity   string          `json:"severity"`
-	Title      string          `json:"title"`
-	Signals    json.RawMessage `json:"signals"`
-	Entries    []string        `json:"entries"`
-	EventCount uint64          `json:"event_count"`
-	CostUSD    float64         `json:"cost_usd"`
-	First      time.Time       `json:"first"`
-	Last       time.Time       `json:"last"`
-	Status     string          `json:"status"`
-	Stage      string          `json:"stage"`
-	AnsweredBy string          `json:"answered_by,omitempty"`
-	Until      *time.Time      `json:"until,omitempty"`
-	Summarised bool            `json:"summarised"`
-	Log        string          `json:"log"`
-	Seq        uint64          `json:"seq"`
-}
-
-// answered are the names of orders as statuses.
-var answered = map[string]string{"acknowledge": "acknowledged", "snooze": "snoozed", "false_positive": "false_positive"}
-
-func alertLineOf(a *store.Alert) alertLine {
-	line := alertLine{
-		ID: uuid.UUID(a.ID).String(), Time: a.Time, Tenant: a.Tenant, Kind: a.Kind, Entity: a.Entity, Severity: a.Severity, Title: a.Title, Signals: a.Signals,
-		Entries: []string{}, EventCount: a.EventCount, CostUSD: a.CostUSD, First: a.First, Last: a.Last, Status: a.Status, Stage: a.Status, AnsweredBy: a.AnswerBy,
-		Summarised: a.Summarised, Log: a.Log, Seq: a.Seq,
-	}
-	if !json.Valid(a.Signals) {
-		line.Signals = json.RawMessage("[]") // whoever writes to ClickHouse can put anything there
-	}
-	if a.Subject != ([16]byte{}) {
-		line.Subject = uuid.UUID(a.Subject).String()
-	}
-	for _, id := range a.Entries {
-		line.Entries = append(line.Entries, uuid.UUID(id).String())
-	}
-	if status, ok := answered[a.Answer]; ok {
-		line.Status = status
-		if a.Answer == "snooze" {
-			line.Until = &a.AnswerUntil
-		}
-	}
-	return line
 }
 
 func (c *alertsListCommand) Run(ctx context.Context, w *world) error {
@@ -105,9 +52,9 @@ func (c *alertsListCommand) Run(ctx context.Context, w *world) error {
 	}
 	out := bufio.NewWriter(w.stdout)
 	if c.JSON {
-		lines := make([]alertLine, len(found))
+		lines := make([]alertview.Alert, len(found))
 		for i := range found {
-			lines[i] = alertLineOf(&found[i])
+			lines[i] = alertview.Of(&found[i])
 		}
 		encoder := json.NewEncoder(out)
 		encoder.SetIndent("", " ")
@@ -120,7 +67,7 @@ func (c *alertsListCommand) Run(ctx context.Context, w *world) error {
 		_, _ = fmt.Fprintln(w.stderr, "no alerts")
 	}
 	for i := range found {
-		line := alertLineOf(&found[i])
+		line := alertview.Of(&found[i])
 		about := line.Kind
 		switch {
 		case line.Subject != "":

@@ -1,0 +1,64 @@
+// Package alertview has alerts as the command line and the API show them.
+package alertview
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/agentaudit/agentaudit/internal/alert"
+	"github.com/agentaudit/agentaudit/internal/store"
+)
+
+// Alert is one alert.
+type Alert struct {
+	ID         string          `json:"id"`
+	Time       time.Time       `json:"time"`
+	Tenant     string          `json:"tenant"`
+	Kind       string          `json:"kind"`
+	Subject    string          `json:"subject,omitempty"`
+	Entity     string          `json:"entity,omitempty"`
+	Severity   string          `json:"severity"`
+	Title      string          `json:"title"`
+	Signals    json.RawMessage `json:"signals"`
+	Entries    []string        `json:"entries"`
+	EventCount uint64          `json:"event_count"`
+	CostUSD    float64         `json:"cost_usd"`
+	First      time.Time       `json:"first"`
+	Last       time.Time       `json:"last"`
+	Status     string          `json:"status"`
+	Stage      string          `json:"stage"`
+	AnsweredBy string          `json:"answered_by,omitempty"`
+	Until      *time.Time      `json:"until,omitempty"`
+	Summarised bool            `json:"summarised"`
+	Log        string          `json:"log"`
+	Seq        uint64          `json:"seq"`
+}
+
+// Of returns a row of the view alerts as it is shown.
+func Of(a *store.Alert) Alert {
+	line := Alert{
+		ID: uuid.UUID(a.ID).String(), Time: a.Time, Tenant: a.Tenant, Kind: a.Kind, Entity: a.Entity, Severity: a.Severity, Title: a.Title, Signals: a.Signals,
+		Entries: []string{}, EventCount: a.EventCount, CostUSD: a.CostUSD, First: a.First, Last: a.Last, Status: a.Status, Stage: a.Status, AnsweredBy: a.AnswerBy,
+		Summarised: a.Summarised, Log: a.Log, Seq: a.Seq,
+	}
+	if !json.Valid(a.Signals) {
+		line.Signals = json.RawMessage("[]") // whoever writes to ClickHouse can put anything there
+	}
+	if a.Subject != ([16]byte{}) {
+		line.Subject = uuid.UUID(a.Subject).String()
+	}
+	for _, id := range a.Entries {
+		line.Entries = append(line.Entries, uuid.UUID(id).String())
+	}
+	switch alert.Verb(a.Answer) {
+	case alert.Acknowledge:
+		line.Status = "acknowledged"
+	case alert.Snooze:
+		line.Status, line.Until = "snoozed", &a.AnswerUntil
+	case alert.FalsePositive:
+		line.Status = "false_positive"
+	}
+	return line
+}
