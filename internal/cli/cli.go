@@ -39,6 +39,7 @@ type commands struct {
 	Events      eventsCommand      `cmd:"" help:"Find events of people."`
 	Scan        scanCommand        `cmd:"" help:"Look for injections, secrets and personal data in texts."`
 	Alerts      alertsCommands     `cmd:"" help:"Alerts: list (also without a word), acknowledge, snooze, false-positive, suppress, unsuppress, rules."`
+	Backtest    backtestCommand    `cmd:"" help:"Print what would have been alerted over events of the past."`
 	ScoreSeries scoreSeriesCommand `cmd:"" help:"Score every value of series in files."`
 	Log         struct {
 		List   logListCommand   `cmd:"" help:"List the logs and their heads."`

@@ -137,8 +137,13 @@ func (w *world) replay(ctx context.Context, systems *process.Systems) error {
 	return process.NewPrivacy(cfg, systems, nil, slog.New(slog.NewTextHandler(w.stderr, nil))).Replay(ctx)
 }
 
-// parseSince reads a time, a day, or how long ago.
+// parseSince reads --since.
 func parseSince(text string, now time.Time) (time.Time, error) {
+	return parseWhen("--since", text, now)
+}
+
+// parseWhen reads a time, a day, or how long ago, which a flag says; "": the zero time.
+func parseWhen(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
@@ -155,7 +160,7 @@ func parseSince(text string, now time.Time) (time.Time, error) {
 	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
 		return now.Add(-ago), nil
 	}
-	return time.Time{}, fmt.Errorf("--since %q: write 30m, 24h, 7d, 2026-11-20 or 2026-11-20T21:00:00Z", text)
+	return time.Time{}, fmt.Errorf("%s %q: write 30m, 24h, 7d, 2026-11-20 or 2026-11-20T21:00:00Z", flag, text)
 }
 
 // printEventsJSON writes an array, one event a line.

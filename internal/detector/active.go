@@ -9,6 +9,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/inspect"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/observe"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
 	"github.com/agentaudit/agentaudit/pkg/events"
@@ -399,17 +400,14 @@ func (t *detection) commit(ctx context.Context) error {
 func (d *Detector) newObserver(number int, cache *vault.Cache) *observer {
 	o := &observer{
 		partition: int32(number), place: place(d.cfg.EventsTopic, number), cache: cache, hasher: cache.NewHasher(),
-		inspector: inspect.New(d.deps.Scanner), matcher: d.deps.Rules.Matcher(), key: newHashKey(d.deps.Vault.SearchKey()), parser: events.NewParser(),
-		texts: interner{map[string]string{}}, networks: map[string]uint64{}, asked: map[vault.LookupHash]struct{}{},
+		inspector: inspect.New(d.deps.Scanner), matcher: d.deps.Rules.Matcher(), filler: observe.New(observe.NewKey(d.deps.Vault.SearchKey())),
+		parser: events.NewParser(), asked: map[vault.LookupHash]struct{}{},
 		retry: func(ctx context.Context, err error) error {
 			d.deps.Log.Warn("the vault is away, newcomers and what lies behind them wait", "partition", number, "error", err)
 			d.metrics.waits.Inc()
 			pause(ctx, time.Second)
 			return ctx.Err()
 		},
-	}
-	for i := range o.scratch {
-		o.scratch[i] = make([]byte, 0, 64)
 	}
 	return o
 }

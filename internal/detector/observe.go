@@ -2,15 +2,12 @@ package detector
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
-	"net/netip"
 	"time"
-
-	"github.com/dchest/siphash"
 
 	"github.com/agentaudit/agentaudit/internal/inspect"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/observe"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
 	"github.com/agentaudit/agentaudit/pkg/anomaly/rules"
@@ -29,37 +26,16 @@ type observer struct {
 	hasher    *vault.Hasher
 	inspector *inspect.Inspector
 	matcher   *rules.Matcher
-	key       hashKey
+	filler    *observe.Filler
 
 	parser *events.Parser
 	event  events.Event
 
-	texts    interner
-	networks map[string]uint64
-	scratch  [events.NumFields][]byte
-	missing  []vault.Identity
-	asked    map[vault.LookupHash]struct{}
+	missing []vault.Identity
+	asked   map[vault.LookupHash]struct{}
 
 	// retry waits before an attempt to reach the vault is repeated. It returns an error when ctx ends.
 	retry func(ctx context.Context, err error) error
-}
-
-// hashKey is the deployment's key for hashes that only tell whether two values are the same. Without it, a hash in a snapshot would give an address away to
-// whoever tries all of them.
-type hashKey struct{ k0, k1 uint64 }
-
-func (k hashKey) hash(value []byte) uint64 {
-	if len(value) == 0 {
-		return 0
-	}
-	return max(siphash.Hash(k.k0, k.k1, value), 1) // 0 means absent
-}
-
-// newHashKey derives the key from the deployment's search key.
-func newHashKey(search [32]byte) hashKey {
-	k0, k1 := binary.LittleEndian.Uint64(search[:8]), binary.LittleEndian.Uint64(search[8:16])
-	label := []byte("agentaudit detector: equality of sessions, resources and networks")
-	return hashKey{siphash.Hash(k0, k1, label), siphash.Hash(k1, k0, label)}
 }
 
 // batch is what was seen in some records of one partition.
@@ -107,27 +83,12 @@ func (o *observer) observe(ctx context.Context, records []kafkaio.Record, b *bat
 	return nil
 }
 
-func (o *observer) value(f events.Field) []byte {
-	return o.event.Value(f, o.scratch[f])
-}
-
-func (o *observer) text(f events.Field) string { return o.texts.of(o.value(f)) }
+func (o *observer) value(f events.Field) []byte { return o.filler.Value(&o.event, f) }
 
 // fill copies what is to be seen of the event that was parsed last.
 func (o *observer) fill(ob *anomaly.Observation, rec *kafkaio.Record) {
-	ev := &o.event
-	*ob = anomaly.Observation{
-		Partition: o.partition, Offset: rec.Offset, Recorded: recorded(rec.TimeMillis, time.Now()), Time: ev.TimeMicros(), Event: ev.ID(),
-		Tenant: o.text(events.FieldTenant), Type: o.text(events.FieldType), Action: o.text(events.FieldAction), Outcome: ev.Outcome(),
-		Agent: o.text(events.FieldAgentID), AgentName: o.text(events.FieldAgentName), Tool: o.text(events.FieldToolName),
-		Provider: o.text(events.FieldModelProvider), Model: o.text(events.FieldModelName), ResourceType: o.text(events.FieldResourceType),
-		ErrorType: o.text(events.FieldErrorType), Risk: o.text(events.FieldApprovalRisk), Decision: o.text(events.FieldApprovalDecision),
-		Policy:  o.text(events.FieldApprovalPolicy),
-		Session: o.key.hash(o.value(events.FieldSessionID)), Resource: o.key.hash(o.value(events.FieldResourceID)), Network: o.network(),
-		InputTokens: ev.Uint(events.FieldInputTokens), OutputTokens: ev.Uint(events.FieldOutputTokens), Rows: ev.Uint(events.FieldRows),
-		DurationMillis: ev.Uint(events.FieldDurationMS), CostMicroUSD: microUSD(ev.CostUSD()),
-		Producer: o.text(events.FieldProducerID), ProducerSeq: ev.Uint(events.FieldProducerSeq),
-	}
+	o.filler.Fill(ob, &o.event)
+	ob.Partition, ob.Offset, ob.Recorded = o.partition, rec.Offset, recorded(rec.TimeMillis, time.Now())
 }
 
 // maxAheadOfUs is how far a record's time may lie in the future by this machine's clock. Without a bound, one record that says 9999 would close all minutes
@@ -137,74 +98,6 @@ const maxAheadOfUs = time.Minute
 // recorded returns when Kafka took a record, in microseconds. A topic with CreateTime believes its producers, so the time is bounded.
 func recorded(millis int64, now time.Time) int64 {
 	return max(0, min(millis, now.Add(maxAheadOfUs).UnixMilli())) * 1000
-}
-
-// microUSD returns an amount in millionths, within what 64 bits hold.
-func microUSD(usd float64) uint64 {
-	const most = 1 << 62
-	switch micro := usd*1e6 + 0.5; {
-	case !(micro > 0): // NaN too
-		return 0
-	case micro >= most:
-		return most
-	default:
-		return uint64(micro)
-	}
-}
-
-// maxNetworks bounds what is remembered of addresses that were seen; beyond it the memory begins anew.
-const maxNetworks = 1 << 16
-
-// network returns the hash of the network of the event's address: /24 of IPv4, /48 of IPv6, so that another address of the same provider or office is nothing
-// new. What is no address is a network by itself.
-func (o *observer) network() uint64 {
-	text := o.value(events.FieldSourceIP)
-	if len(text) == 0 {
-		return 0
-	}
-	if known, ok := o.networks[string(text)]; ok {
-		return known
-	}
-	var hash uint64
-	if addr, err := netip.ParseAddr(string(text)); err == nil {
-		addr = addr.Unmap().WithZone("")
-		bits := 48
-		if addr.Is4() {
-			bits = 24
-		}
-		prefix, _ := addr.Prefix(bits) // these lengths fit
-		network := prefix.Addr().As16()
-		hash = o.key.hash(network[:])
-	} else {
-		hash = o.key.hash(text)
-	}
-	if len(o.networks) >= maxNetworks {
-		clear(o.networks)
-	}
-	o.networks[string(text)] = hash
-	return hash
-}
-
-// maxInterned bounds how many different texts are kept; beyond it the memory begins anew. Agents, tools and models are few, and a producer that makes up names
-// costs what copies cost.
-const maxInterned = 1 << 16
-
-// interner makes strings that outlive the record, each once.
-type interner struct{ known map[string]string }
-
-func (in *interner) of(b []byte) string {
-	if len(b) == 0 {
-		return ""
-	}
-	if s, ok := in.known[string(b)]; ok {
-		return s
-	}
-	if len(in.known) >= maxInterned {
-		clear(in.known)
-	}
-	s := string(b)
-	in.known[s] = s
-	return s
 }
 
 // who returns the pseudonym of the user of the first of records, which is parsed; zero: none, or somebody who was erased and whose event is from before that.

@@ -39,10 +39,16 @@ func (f Flags) Load(environ []string) (config.Config, error) {
 			return config.Config{}, fmt.Errorf("%s has no %s: is it a folder made by 'agentaudit up --data %s'?", f.Data, ConfigFile, f.Data)
 		}
 	}
-	if file == "" && len(f.Set) == 0 && !config.InEnvironment(environ) {
+	if !f.Given(environ) {
 		return config.Config{}, errors.New("which deployment? Give --data DIR (a folder of 'agentaudit up') or --config FILE")
 	}
 	return config.Load(config.Sources{File: file, Env: environ, Set: f.Set})
+}
+
+// Given tells whether flags or environment say anything about a deployment.
+func (f Flags) Given(environ []string) bool {
+	return f.Data != "" || f.Config != "" || len(f.Set) > 0 || variable(environ, "AGENTAUDIT_CONFIG") != "" || variable(environ, "AGENTAUDIT_DATA") != "" ||
+		config.InEnvironment(environ)
 }
 
 // variable returns the value of an environment variable; the last one counts, as for os.Getenv.
