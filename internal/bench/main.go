@@ -33,6 +33,8 @@ const (
 	partFolder   = "folder"
 	partStored   = "stored"
 	partErasure  = "erasure"
+	// partDetection is what is found in texts, what the detector does with an event, and what it remembers.
+	partDetection = "detection"
 )
 
 func main() {
@@ -44,7 +46,7 @@ func main() {
 	flag.Uint64Var(&o.folder, "folder", 10_000_000, "entries of the exported folder that is verified, 530 bytes each; a tenth of them is verified too")
 	flag.Uint64Var(&o.stored, "stored", 10_000_000, "entries of the log in ClickHouse that is sealed, proven and verified")
 	flag.Uint64Var(&o.person, "person", 10_000_000, "events of each of the people who are erased, beside people of 1,000")
-	flag.StringVar(&o.parts, "parts", strings.Join([]string{partSteps, partFolder, partStored, partErasure, partEndToEnd}, ","), "what is measured")
+	flag.StringVar(&o.parts, "parts", strings.Join([]string{partSteps, partFolder, partStored, partErasure, partDetection, partEndToEnd}, ","), "what is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -67,6 +69,8 @@ func run(ctx context.Context, o options) error {
 			err = measureStored(ctx, o.bin, o.stored, t)
 		case partErasure:
 			err = measureErasure(ctx, o.bin, o.person, t)
+		case partDetection:
+			err = detection(ctx, t)
 		case partEndToEnd:
 			err = endToEnd(ctx, o, t)
 		default:
