@@ -23,6 +23,7 @@ type options struct {
 	folder uint64
 	stored uint64
 	person uint64
+	alerts int
 	parts  string
 }
 
@@ -46,6 +47,7 @@ func main() {
 	flag.Uint64Var(&o.folder, "folder", 10_000_000, "entries of the exported folder that is verified, 530 bytes each; a tenth of them is verified too")
 	flag.Uint64Var(&o.stored, "stored", 10_000_000, "entries of the log in ClickHouse that is sealed, proven and verified")
 	flag.Uint64Var(&o.person, "person", 10_000_000, "events of each of the people who are erased, beside people of 1,000")
+	flag.IntVar(&o.alerts, "alerts", 60, "incidents whose way to Slack is measured, one each 2.5 seconds")
 	flag.StringVar(&o.parts, "parts", strings.Join([]string{partSteps, partFolder, partStored, partErasure, partDetection, partEndToEnd}, ","), "what is measured")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -70,7 +72,7 @@ func run(ctx context.Context, o options) error {
 		case partErasure:
 			err = measureErasure(ctx, o.bin, o.person, t)
 		case partDetection:
-			err = detection(ctx, t)
+			err = errors.Join(detection(ctx, t), eventToSlack(ctx, o.bin, o.alerts, t))
 		case partEndToEnd:
 			err = endToEnd(ctx, o, t)
 		default:
