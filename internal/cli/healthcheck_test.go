@@ -51,6 +51,7 @@ func TestSetupMakesMissingKeysOnly(t *testing.T) {
 	environ := []string{
 		"AGENTAUDIT_KEYS__SOURCE=file:" + filepath.Join(dir, "keyring"),
 		"AGENTAUDIT_EXPORTER__AUTHOR_KEY_FILE=" + filepath.Join(dir, "exporter.key"),
+		"AGENTAUDIT_DETECTOR__AUTHOR_KEY_FILE=" + filepath.Join(dir, "detector.key"),
 		"AGENTAUDIT_EXPORTER__SIGNING_KEYS=" + filepath.Join(dir, "checkpoint-keys"),
 		"AGENTAUDIT_VAULT__PATH=" + filepath.Join(dir, "vault.db"),
 		"AGENTAUDIT_CLICKHOUSE__ADDRESSES=http://127.0.0.1:1",
@@ -59,7 +60,7 @@ func TestSetupMakesMissingKeysOnly(t *testing.T) {
 	if _, out := run(environ, "setup"); strings.Contains(out, "made ") {
 		t.Errorf("keys are made unasked: %q", out)
 	}
-	if _, out := run(environ, "setup", "--create-keys"); strings.Count(out, "made ") != 3 {
+	if _, out := run(environ, "setup", "--create-keys"); strings.Count(out, "made ") != 4 {
 		t.Errorf("the first time it prints %q", out)
 	}
 	if _, out := run(environ, "setup", "--create-keys"); strings.Contains(out, "made ") {
