@@ -55,6 +55,16 @@ func between(key string, value, low, high int) error {
 	return nil
 }
 
+// numbered refuses NaN too, which is neither less nor more than anything.
+func numbered(key string, value, low, high float64) error {
+	if !(value >= low && value <= high) {
+		return wrong(key, decimal(value), decimal(low)+" to "+decimal(high))
+	}
+	return nil
+}
+
+func decimal(value float64) string { return strconv.FormatFloat(value, 'g', -1, 64) }
+
 func within(key string, value, low, high time.Duration) error {
 	if value < low || value > high {
 		return wrong(key, value.String(), low.String()+" to "+high.String())

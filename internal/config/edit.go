@@ -61,7 +61,7 @@ func valueNode(field reflect.Value, text string) *yaml.Node {
 			node.Content = append(node.Content, element)
 		}
 		return node
-	case int, bool:
+	case int, float64, bool:
 		return &yaml.Node{Kind: yaml.ScalarNode, Value: text}
 	}
 	node := &yaml.Node{}

@@ -15,11 +15,11 @@ kafka:
   brokers: [a:1]
 log:
 `)
-	text, err := Edit(file, map[string]string{"deployment": "new", "kafka.partitions": "8", "kafka.brokers": "c:1,d:2", "log.level": "debug", "http.exporter": "127.0.0.1:80"})
+	text, err := Edit(file, map[string]string{"deployment": "new", "kafka.partitions": "8", "kafka.brokers": "c:1,d:2", "log.level": "debug", "http.exporter": "127.0.0.1:80", "detector.threshold": "2.5"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"# mine", "deployment: new # a name", "# ask these", "brokers: [\"c:1\", \"d:2\"]", "partitions: 8", "level: debug"} {
+	for _, want := range []string{"# mine", "deployment: new # a name", "# ask these", "brokers: [\"c:1\", \"d:2\"]", "partitions: 8", "level: debug", "threshold: 2.5"} {
 		if !strings.Contains(strings.ReplaceAll(string(text), "'", `"`), strings.ReplaceAll(want, "'", `"`)) &&
 			!strings.Contains(string(text), strings.ReplaceAll(want, `"`, "")) {
 			t.Errorf("no %q in\n%s", want, text)
@@ -32,7 +32,7 @@ log:
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Deployment != "new" || c.Kafka.Partitions != 8 || len(c.Kafka.Brokers) != 2 || c.Log.Level != "debug" || c.HTTP.Exporter != "127.0.0.1:80" {
+	if c.Deployment != "new" || c.Kafka.Partitions != 8 || len(c.Kafka.Brokers) != 2 || c.Log.Level != "debug" || c.HTTP.Exporter != "127.0.0.1:80" || c.Detector.Threshold != 2.5 {
 		t.Errorf("got %+v", c)
 	}
 }

@@ -73,6 +73,12 @@ func set(field reflect.Value, raw any) error {
 			return fmt.Errorf("a whole number")
 		}
 		field.SetInt(number)
+	case reflect.Float64:
+		number, err := strconv.ParseFloat(text, 64)
+		if err != nil {
+			return fmt.Errorf("a number such as 1.7")
+		}
+		field.SetFloat(number)
 	case reflect.Bool:
 		truth, err := strconv.ParseBool(text)
 		if err != nil {

@@ -49,13 +49,16 @@ log:
 			"AGENTAUDIT_KAFKA__BROKERS=c:3, d:4", "AGENTAUDIT_INGEST__BATCH__LINGER=60ms", "AGENTAUDIT_DEPLOYMENT=from-env",
 			"AGENTAUDIT_CACHE=/x", "AGENTAUDIT_INGEST_PORT=tcp://1.2.3.4:5", "PATH=/bin",
 		},
-		Set: []string{"ingest.batch.linger=70ms", "kafka.partitions=7", "kafka.tls.enabled=true"},
+		Set: []string{"ingest.batch.linger=70ms", "kafka.partitions=7", "kafka.tls.enabled=true", "detector.threshold=2"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if fmt.Sprint(c.Kafka.Brokers) != "[c:3 d:4]" || c.Deployment != "from-env" || c.Kafka.ClientID != "from-file" {
 		t.Errorf("brokers %v, deployment %s, client id %s", c.Kafka.Brokers, c.Deployment, c.Kafka.ClientID)
+	}
+	if c.Detector.Threshold != 2 {
+		t.Errorf("threshold %v", c.Detector.Threshold)
 	}
 	if c.Ingest.Batch.Linger != 70*time.Millisecond || c.Ingest.Batch.MaxBytes != 4<<20 || c.Kafka.Partitions != 7 || !c.Kafka.TLS.Enabled {
 		t.Errorf("got %+v, %+v", c.Ingest.Batch, c.Kafka)
@@ -114,6 +117,10 @@ func TestBadConfiguration(t *testing.T) {
 
 	f("not a number", set("kafka.partitions=many"), "kafka.partitions", `"many"`, "a whole number", "--set")
 	f("a fraction", Sources{File: write(t, "kafka:\n  partitions: 1.5\n")}, "kafka.partitions", `"1.5"`, "a whole number")
+	f("no number", set("detector.threshold=high"), "detector.threshold", `"high"`, "a number such as 1.7", "--set")
+	f("a number out of bounds", Sources{File: write(t, "detector:\n  threshold: 0.99\n")}, "detector.threshold", `"0.99"`, "1 to 6")
+	f("not any number", set("detector.threshold=NaN"), "detector.threshold", `"NaN"`, "1 to 6")
+	f("nothing where a fraction must be", Sources{File: write(t, "detector:\n  threshold:\n")}, "detector.threshold: is empty")
 	f("nothing where a number must be", Sources{File: write(t, "kafka:\n  partitions:\n")}, "kafka.partitions: is empty")
 	f("a list where one value must be", Sources{File: write(t, "deployment: [a, b]\n")}, "deployment", "a single value")
 	f("not a duration", set("ingest.batch.linger=200"), "ingest.batch.linger", `"200"`, "200ms")
@@ -188,7 +195,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 
 // What Print writes is a configuration that Load reads to the same effect.
 func TestPrintIsAConfiguration(t *testing.T) {
-	c, err := Load(Sources{Set: []string{"kafka.brokers=a:1,b:2", "ingest.batch.max_bytes=3MiB", "ingest.memory_limit=1500000000", "http.exporter=:80"}})
+	c, err := Load(Sources{Set: []string{"kafka.brokers=a:1,b:2", "ingest.batch.max_bytes=3MiB", "ingest.memory_limit=1500000000", "http.exporter=:80", "detector.threshold=2.25"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,9 @@ type Detector struct {
 	// RulesFile holds rules of your own, beside or in place of the built-in ones (docs/detection.md). It is looked at every few seconds; an invalid one is refused
 	// and the old rules stay. Empty: the built-in ones.
 	RulesFile Path `yaml:"rules_file"`
+	// Threshold is how surprising what a user does must be to be alerted: −log10 of the share of users' days that hold as much by chance, so 1.7 is 1 in 50 and 3 is
+	// 1 in 1,000. More: fewer alerts, and what is small is missed. Rules, gaps in numbers and silent producers do not depend on it. 1 to 6.
+	Threshold float64 `yaml:"threshold"`
 	// LearnDays is for how many days a tenant's baselines are only learned. Rules and silent producers speak at once. 0 to 60.
 	LearnDays int `yaml:"learn_days"`
 	// AlertsPerDay is how many incidents of a tenant are alerted by themselves on one day (UTC); what exceeds it is counted in the day's digest, unless it is
@@ -87,7 +90,7 @@ type Exporter struct {
 func defaultDetector() Detector {
 	return Detector{
 		Group: "agentaudit-detector", AuthorKeyFile: "detector.key", AlertsTopic: "agent.alerts", SnapshotEvery: 30 * time.Second, TakeOver: 6 * time.Second, MaxCached: 1_000_000,
-		LearnDays: 4, AlertsPerDay: 50, Slack: defaultSlack(),
+		Threshold: 1.7, LearnDays: 4, AlertsPerDay: 50, Slack: defaultSlack(),
 	}
 }
 
@@ -116,6 +119,7 @@ func (d *Detector) validate() error {
 		func() error { return within("detector.snapshot_every", d.SnapshotEvery, time.Second, time.Hour) },
 		func() error { return within("detector.take_over", d.TakeOver, time.Second, time.Minute) },
 		func() error { return between("detector.max_cached", d.MaxCached, 8192, 100_000_000) },
+		func() error { return numbered("detector.threshold", d.Threshold, 1, 6) },
 		func() error { return between("detector.learn_days", d.LearnDays, 0, 60) },
 		func() error { return between("detector.alerts_per_day", d.AlertsPerDay, 1, 10_000) },
 		func() error { return memoryLimit("detector.memory_limit", d.MemoryLimit) },

@@ -82,6 +82,7 @@ func TestDefaultsAgree(t *testing.T) {
 	f("detector.snapshot_every", c.Detector.SnapshotEvery, de.SnapshotEvery)
 	f("detector.take_over", c.Detector.TakeOver, de.Turn)
 	f("detector.max_cached", c.Detector.MaxCached, de.MaxSubjects)
+	f("detector.threshold", c.Detector.Threshold, de.Engine.Threshold)
 	f("detector.learn_days", c.Detector.LearnDays, de.Engine.LearnDays)
 	f("detector.alerts_per_day", c.Detector.AlertsPerDay, de.Engine.AlertsPerDay)
 }

@@ -22,7 +22,7 @@ func DetectorConfig(c config.Config) detector.Config {
 // EngineConfig is how detection weighs.
 func EngineConfig(c config.Config) anomaly.Config {
 	cfg := anomaly.DefaultConfig()
-	cfg.LearnDays, cfg.AlertsPerDay = c.Detector.LearnDays, c.Detector.AlertsPerDay
+	cfg.Threshold, cfg.LearnDays, cfg.AlertsPerDay = c.Detector.Threshold, c.Detector.LearnDays, c.Detector.AlertsPerDay
 	return cfg
 }
 
