@@ -62,7 +62,7 @@ func TestSoundOnOddTexts(t *testing.T) {
 // Twice the text, about twice the time: hostile texts that make each stage work.
 func TestTimeIsLinear(t *testing.T) {
 	sc, s := newScanner(t, Options{}), NewScratch()
-	for _, unit := range []string{"ignore all your previous instructions ", "4111 1111 ", "a@b.", "i g n o r e ", "SWdub3JlIGFsbCBwcmV2aW91cw== ", "69 67 6e ", "password=", "eyJ", "`", "(", "1.", ":a:", "<script ", "](http", "é\u200b", "무시 ", "-----begin ", "://a:"} {
+	for _, unit := range []string{"ignore all your previous instructions ", "4111 1111 ", "a@b.", "i g n o r e ", "SWdub3JlIGFsbCBwcmV2aW91cw== ", "69 67 6e ", "password=", "eyJ", "`", "(", "1.", ":a:", "<script ", "](http", "é\u200b", "무시 ", "-----begin ", "://a:", "i g n o r e xx ", "a b c d e xx "} {
 		took := func(n int) time.Duration {
 			text := []byte(strings.Repeat(unit, n/len(unit)))
 			best := time.Hour
@@ -77,5 +77,27 @@ func TestTimeIsLinear(t *testing.T) {
 		if short, long := took(8<<10), took(64<<10); long > 40*short+20*time.Millisecond {
 			t.Errorf("%q: %s for 8 KiB, %s for 64 KiB", unit, short, long)
 		}
+	}
+}
+
+// One text of a mebibyte must not cost its memory for ever.
+func TestMemoryIsGivenBack(t *testing.T) {
+	sc, s := newScanner(t, Options{}), NewScratch()
+	for _, unit := range []string{":a:", "1 ", "ﷺ ", "a b c d e xx "} {
+		sc.Scan(s, []byte(strings.Repeat(unit, (1<<20)/len(unit))), FromTool)
+		sc.Scan(s, []byte("please"), FromTool)
+		if cap(s.words) > maxKept || cap(s.hits) > maxKept || cap(s.buffer) > 8*maxKept {
+			t.Errorf("%q: memory for %d words, %d hits and %d bytes is kept", unit, cap(s.words), cap(s.hits), cap(s.buffer))
+		}
+	}
+}
+
+// Some characters stand for a whole sentence: they must not make a text many times as long.
+func TestTextsGrowLittle(t *testing.T) {
+	sc, s := newScanner(t, Options{}), NewScratch()
+	text := []byte(strings.Repeat("ﷺ", 1000))
+	sc.Scan(s, text, FromUser)
+	if len(s.buffer) > 4*len(text) {
+		t.Errorf("%d bytes became %d", len(text), len(s.buffer))
 	}
 }

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"sort"
 	"unicode"
 	"unicode/utf8"
 
@@ -166,6 +167,9 @@ func (s *Scratch) normalise(text []byte) {
 	s.text = s.buffer
 }
 
+// maxForm is how many bytes a character may become. Few become more, such as one that is a whole Arabic blessing: of a text of those, eleven times as much would be to be looked through.
+const maxForm = 12
+
 func (s *Scratch) put(b byte, at int) {
 	s.buffer = append(s.buffer, b)
 	s.offsets = append(s.offsets, uint32(at))
@@ -192,6 +196,9 @@ func (s *Scratch) putRune(raw []byte, r rune, at int) {
 	form := raw
 	if r < 0x250 || r >= 0x1e00 {
 		form = norm.NFKD.Append(tmp[:0], raw...)
+		if len(form) > maxForm {
+			form = raw
+		}
 	}
 	for len(form) > 0 {
 		p, n := utf8.DecodeRune(form)
@@ -282,11 +289,10 @@ type region struct {
 
 // original returns the bytes of the original that the bytes of the normalised text came from.
 func (s *Scratch) original(start, end uint32) (from, to int) {
-	for i := range s.regions {
+	// A hostile text has a region for every few bytes. They stand in the order in which they were appended.
+	if i := sort.Search(len(s.regions), func(i int) bool { return s.regions[i].end > int(start) }); i < len(s.regions) {
 		if r := &s.regions[i]; int(start) >= r.start {
-			if int(start) < r.end {
-				return r.from, r.to
-			}
+			return r.from, r.to
 		}
 	}
 	if len(s.offsets) == 0 {

@@ -82,7 +82,7 @@ type phrase struct {
 	first uint32
 }
 
-// NewScratch returns working memory for one goroutine. It grows with the longest text.
+// NewScratch returns working memory for one goroutine. It grows with the text, and what a very long one took is given back.
 func NewScratch() *Scratch {
 	return &Scratch{words: make([]word, 0, 512), hits: make([]hit, 0, 256), findings: make([]Finding, 0, 32), buffer: make([]byte, 0, 4096), offsets: make([]uint32, 0, 4096)}
 }
@@ -174,7 +174,13 @@ func (sc *Scanner) phrases(s *Scratch, hash uint64) {
 	s.active = keep
 }
 
+// maxKept is how many words or hits memory is kept for: those of some 100 KiB of text. A text of a mebibyte can take 50 MB, and every partition has a Scratch.
+const maxKept = 1 << 15
+
 func (s *Scratch) reset(text []byte) {
+	if len(text) < maxKept && (cap(s.words) > maxKept || cap(s.hits) > maxKept || cap(s.buffer) > 8*maxKept) {
+		*s = *NewScratch() // what one text has blown up is given back
+	}
 	s.text, s.length, s.owned = text, len(text), false
 	s.offsets, s.buffer = s.offsets[:0], s.buffer[:0]
 	s.regions, s.words, s.hits, s.active = s.regions[:0], s.words[:0], s.hits[:0], s.active[:0]
