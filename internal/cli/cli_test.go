@@ -57,7 +57,7 @@ func TestWrongUse(t *testing.T) {
 
 func TestHelpOfEachCommand(t *testing.T) {
 	for _, command := range []string{
-		"up", "emit", "scan", "verify", "query", "events", "log list", "log export", "log reopen", "setup", "keys create", "keys create-author", "keys list", "keys rotate", "checkpoint", "prove", "verify-proof", "apikey add", "apikey list", "apikey revoke", "engine fetch", "config", "version",
+		"up", "emit", "scan", "score-series", "verify", "query", "events", "log list", "log export", "log reopen", "setup", "keys create", "keys create-author", "keys list", "keys rotate", "checkpoint", "prove", "verify-proof", "apikey add", "apikey list", "apikey revoke", "engine fetch", "config", "version",
 	} {
 		code, stdout, stderr := run(nil, append(strings.Fields(command), "--help")...)
 		if code != 0 || stderr != "" || !strings.HasPrefix(stdout, "Usage: agentaudit "+command) || !strings.Contains(stdout, "--data") {
