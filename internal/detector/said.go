@@ -87,8 +87,8 @@ func (s *said) next(in *anomaly.Incident, now time.Time) (bool, error) {
 	}
 	in.Revision = u.revision + 1
 	switch {
-	case in.Status == anomaly.Provisional && u.status != anomaly.Provisional:
-		return false, nil // a replay: it is decided
+	case in.Status == anomaly.Provisional && u.status != anomaly.Provisional && in.Severity <= u.severity:
+		return false, nil // a replay: it is decided. A graver one is not: it goes on, and minutes that are open make it so
 	case in.Status == anomaly.Final && u.status == anomaly.Final && !in.Last.After(u.last) && in.EventCount <= u.events && in.Severity <= u.severity:
 		return false, nil // a replay, which has not come as far again
 	case in.Status == anomaly.Provisional && in.Severity <= u.severity && in.EventCount <= u.events:

@@ -85,7 +85,7 @@ func (e *Engine) closeCell(number int64, c *cell) {
 	if ent.key.kind != kindSubject && e.found.explained(e, t, ent.key, ent, number, e.found.open) != nil {
 		ent.alerted = true // what a user's incident does to its agent is not what the agent is like
 	}
-	e.matchWindows(v, t, ent, c, number)
+	e.matchWindows(v, t, ent, c, number, &ent.hourSums, &ent.daySums)
 	e.decide(v, t, ent, c, number)
 	if !c.onlyLate() {
 		e.learn(t, p, ent, c, number)

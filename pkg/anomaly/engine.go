@@ -416,7 +416,7 @@ func (e *Engine) add(m *minute, t *tenant, key entityKey, name string, g *gather
 		// A rule on events is about whoever acts: the user, or else the agent, or else the tenant.
 		if key.kind == actor(o) && e.cfg.Rules != nil {
 			if r, ok := e.cfg.Rules.Rule(number); ok {
-				c.prove(proof{name: "rule." + r.ID, title: r.Title, severity: r.Severity, score: scoreOf(r.Severity), alone: true, ref: g.ref})
+				c.prove(proof{name: "rule." + r.ID, title: r.Title, wanted: r.Expected, severity: r.Severity, score: scoreOf(r.Severity), alone: true, ref: g.ref})
 			}
 		}
 	}

@@ -21,19 +21,22 @@ import (
 
 var updateGolden = flag.Bool("update-states", false, "rewrite the golden states")
 
-// testRules has a rule of each severity; number 4 fires on windows of a minute with five calls or more.
+// testRules has a rule of each severity; number 4 fires on windows of a minute with five calls or more, number 2 on hours that cost more than 50 USD.
 type testRules struct{}
 
 func (testRules) Rule(n int) (Rule, bool) {
 	if n < 1 || n > 4 {
 		return Rule{}, false
 	}
-	return Rule{ID: fmt.Sprintf("test_%d", n), Title: "a test", Severity: Severity(min(n, 4))}, true
+	return Rule{ID: fmt.Sprintf("test_%d", n), Title: "a test", Expected: "no test", Severity: Severity(min(n, 4))}, true
 }
 
 func (testRules) Windows(view *WindowView, fire func(int, string)) {
 	if view.Of == EntitySubject && view.Over == time.Minute && view.Value(WindowCalls) >= 5 {
 		fire(4, "five calls")
+	}
+	if view.Of == EntitySubject && view.Over == time.Hour && view.Value(WindowCostUSD) > 50 {
+		fire(2, "much money")
 	}
 }
 
@@ -96,7 +99,7 @@ func TestRuleBecomesIncident(t *testing.T) {
 	if len(final) != 1 || final[0].Status != Final || final[0].ID != early[0].ID || final[0].Revision != 2 || final[0].EventCount != 1 {
 		t.Fatalf("final: %+v", final)
 	}
-	if in := final[0]; in.Signals[0].Name != "rule.test_3" || in.Subject != uuid.UUID(o.Subject) || in.Events[0] != uuid.UUID(o.Event) || !slices.Equal(in.Agents, []string{"support"}) {
+	if in := final[0]; in.Signals[0].Name != "rule.test_3" || in.Signals[0].Expected != "no test" || in.Subject != uuid.UUID(o.Subject) || in.Events[0] != uuid.UUID(o.Event) || !slices.Equal(in.Agents, []string{"support"}) {
 		t.Errorf("final: %+v", in)
 	}
 	if text, err := MarshalIncident(&final[0]); err != nil {
@@ -115,6 +118,53 @@ func TestWindowRule(t *testing.T) {
 	final := closeAll(e)
 	if len(final) != 1 || final[0].Severity != Critical || final[0].Signals[0].Name != "rule.test_4" {
 		t.Fatalf("%+v", final)
+	}
+}
+
+// What an hour sums up to is said as soon as it is too much, also if some of the hour's minutes are closed.
+func TestWindowRuleInOpenMinutes(t *testing.T) {
+	e := testEngine(t, nil)
+	spend := func(n int, second int64) []Incident {
+		o := testEvent(n, 1, second)
+		o.CostMicroUSD = 20e6
+		e.Observe(&o)
+		return e.Take(nil)
+	}
+	if said := append(spend(1, 0), spend(2, 10*60)...); len(said) != 0 {
+		t.Fatalf("40 USD: %+v", said)
+	}
+	said := spend(3, 10*60+10)
+	if len(said) != 1 || said[0].Status != Provisional || said[0].CostUSD != 40 ||
+		len(said[0].Signals) != 1 || said[0].Signals[0].Name != "rule.test_2" { // and nothing of baselines that have learned for ten minutes
+		t.Errorf("60 USD: %+v", said)
+	}
+}
+
+// A provisional incident that goes on is said again when it has twice as many events or shows something else, with what it has cost by then.
+func TestProvisionalGrows(t *testing.T) {
+	e := testEngine(t, nil)
+	// Two users of one agent, whose events come from two partitions by turns: no minute counts twice.
+	var said []Incident
+	for n := range 40 {
+		o := testEvent(n, 1, int64(n/2+30*(n%2)))
+		o.CostMicroUSD, o.Matches = 1e6, []int{3}
+		if n == 20 {
+			o.Matches = []int{3, 1}
+		}
+		e.Observe(&o)
+		said = append(said, e.Take(nil)...)
+	}
+	for i, in := range said {
+		if in.Status != Provisional || in.ID != said[0].ID || in.Revision != uint32(i+1) || in.CostUSD != float64(in.EventCount) {
+			t.Errorf("%+v", in)
+		}
+	}
+	if n := len(said); n < 5 || n > 8 || said[n-1].EventCount < 20 || said[n-1].EventCount > 40 {
+		t.Errorf("%d revisions, the last: %+v", n, said[max(n-1, 0)])
+	}
+	final := closeAll(e)
+	if last := final[len(final)-1]; last.Status != Final || last.EventCount != 40 || last.CostUSD != 40 || last.ID != said[0].ID {
+		t.Errorf("%+v", final)
 	}
 }
 

@@ -44,8 +44,28 @@ type ongoing struct {
 	saidEvents   uint64
 	unsaid       bool // something has changed since, however little
 	acknowledged bool
-	// minuteEvents is, of an early one, what of its count is of its last minute.
-	minuteEvents, minuteMicros uint64
+	counted      []counted // of an early one
+}
+
+// counted is what of an early incident's count is of one minute, which is looked at again as it grows.
+type counted struct {
+	minute         int64
+	events, micros uint64
+}
+
+// recount notes what is counted of a minute now, and returns what was before. Minutes through closed grow no more.
+func (in *ongoing) recount(now counted, closed int64) (before counted) {
+	if i := slices.IndexFunc(in.counted, func(c counted) bool { return c.minute == now.minute }); i >= 0 {
+		before, in.counted[i] = in.counted[i], now
+		return before
+	}
+	in.counted = append(slices.DeleteFunc(in.counted, func(c counted) bool { return c.minute <= closed }), now)
+	return counted{}
+}
+
+// news tells whether it has changed by enough to be said again.
+func (in *ongoing) news() bool {
+	return !in.said || in.Severity > in.saidSeverity || !in.acknowledged && (len(in.Signals) > in.saidSignals || in.EventCount >= 2*in.saidEvents)
 }
 
 // maxIncidentMinutes ends incidents that go on for ever: what lasts for a day is said anew the next, if it is still unusual then.
@@ -321,8 +341,7 @@ func (f *incidents) say(in *ongoing, last bool) {
 	if !in.unsaid {
 		return
 	}
-	news := !in.said || in.Severity > in.saidSeverity || !in.acknowledged && (len(in.Signals) > in.saidSignals || in.EventCount >= 2*in.saidEvents)
-	if !news && !last {
+	if !in.news() && !last {
 		return
 	}
 	in.Status = Final
@@ -452,7 +471,7 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 	}
 	v := &e.verdict
 	e.judge(v, t, ent, c, m.number, hourSums, daySums, nil)
-	e.matchWindows(v, t, ent, c, m.number)
+	e.matchWindows(v, t, ent, c, m.number, hourSums, daySums)
 	threshold := e.threshold(ent.key.kind)
 	evidence := v.mature && v.total >= e.cfg.Least && v.surprise >= threshold
 	if evidence {
@@ -487,19 +506,16 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 		early.Summarised = severity < Critical && day == t.budgetDay && t.alerted+f.earlyOf(t.index) > e.cfg.AlertsPerDay || severity < Critical && e.cfg.AlertsPerDay == 0
 	}
 	if m.number != early.lastMinute {
-		early.minuteEvents, early.minuteMicros = 0, 0
 		f.ends = noMinute
 	}
-	// This cell was counted before: only what it has more is added.
-	before := cell{events: early.minuteEvents, spent: early.minuteMicros}
-	early.minuteEvents, early.minuteMicros = c.events, c.spent
+	before := early.recount(counted{m.number, c.events, c.spent}, e.closed)
 	said := ent.said
 	early.extend(e, v, t, ent, c, m.number)
 	ent.said = said
 	early.EventCount -= min(before.events, early.EventCount)
-	early.micros -= min(before.spent, early.micros)
+	early.micros -= min(before.micros, early.micros)
 	early.CostUSD = float64(early.micros) / 1e6
-	if !early.said || early.Severity > early.saidSeverity {
+	if early.news() {
 		early.Status, early.Time = Provisional, time.UnixMicro(at).UTC()
 		f.hand(early)
 		if in := f.open[ent.key]; in != nil && in.ID == early.ID {

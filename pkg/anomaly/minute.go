@@ -43,6 +43,7 @@ func (a ref) compare(b ref) int {
 type proof struct {
 	name     string
 	title    string
+	wanted   string // what is usual; "": nobody has said it
 	severity Severity
 	score    float64
 	alone    bool // an incident by itself

@@ -107,7 +107,7 @@ func (e *Engine) judge(v *verdict, t *tenant, ent *entity, c *cell, number int64
 	}
 	for i := range c.proofs {
 		pr := &c.proofs[i]
-		k := clue{group: groupFinding, name: pr.name, pretty: pr.title, score: pr.score, grave: pr.severity, ref: pr.ref}
+		k := clue{group: groupFinding, name: pr.name, wanted: pr.wanted, pretty: pr.title, score: pr.score, grave: pr.severity, ref: pr.ref}
 		if pr.alone {
 			k.group = groupRule
 		}
@@ -356,7 +356,8 @@ func (v *verdict) severity(threshold float64) Severity {
 	return max(s, by)
 }
 
-// signals writes the clues out, the strongest first, at most MaxSignals, of each name the strongest.
+// signals writes the clues out, the strongest first, at most MaxSignals, of each name the strongest. What baselines say that have learned next to nothing is left
+// out: "expected: at most 0.00 USD" is not what anybody expected.
 func (v *verdict) signals(dst []Signal, p *peers, since time.Time) []Signal {
 	slices.SortStableFunc(v.clues, func(a, b clue) int {
 		switch {
@@ -373,6 +374,9 @@ func (v *verdict) signals(dst []Signal, p *peers, since time.Time) []Signal {
 			break
 		}
 		name := c.signal()
+		if !v.mature && c.learned() {
+			continue
+		}
 		if slices.ContainsFunc(dst, func(s Signal) bool { return s.Name == name }) {
 			continue
 		}
@@ -381,6 +385,11 @@ func (v *verdict) signals(dst []Signal, p *peers, since time.Time) []Signal {
 		dst = append(dst, s)
 	}
 	return dst
+}
+
+// learned tells whether the clue is a comparison with what is usual.
+func (c *clue) learned() bool {
+	return c.group != groupRule && c.group != groupFinding && c.group != groupProducer
 }
 
 // texts says what was expected and what was seen.
@@ -410,7 +419,7 @@ func (c *clue) texts(p *peers) (expected, observed string) {
 	case groupOrder:
 		return "much reading or much sending, not one after the other", fmt.Sprintf("%s within an hour, then messages sent out", rates[rateRows].text(float64(c.x)))
 	case groupFinding:
-		return "no such finding", "found, of " + c.grave.String() + " threat"
+		return "no such finding", "found, in texts of " + c.grave.String() + " threat"
 	case groupRule:
 		return cmp.Or(c.wanted, "no match"), c.pretty
 	}

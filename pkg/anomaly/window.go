@@ -159,19 +159,10 @@ func (v *WindowView) Baseline(f WindowFeature) (mean, std, n float64) {
 	return mean, std, n
 }
 
-// matchWindows asks the rules about the windows of an entity, and adds what matches to the verdict.
-func (e *Engine) matchWindows(v *verdict, t *tenant, ent *entity, c *cell, number int64) {
+// matchWindows asks the rules about the windows of an entity, and adds what matches to the verdict. The sums are those of the hour and the day so far.
+func (e *Engine) matchWindows(v *verdict, t *tenant, ent *entity, c *cell, number int64, hourSums, daySums *[numRates]uint64) {
 	if e.cfg.Rules == nil {
 		return
-	}
-	hourSums, daySums := &ent.hourSums, &ent.daySums
-	if l := &e.lives[ent.live]; ent.live != 0 && number > e.closed {
-		if int64(l.hour) == floorDiv(number, minutesOfHour) && int64(ent.hour) != int64(l.hour) {
-			hourSums = &l.hourSums
-		}
-		if int64(l.day) == floorDiv(number, minutesOfDay) && int64(ent.day) != int64(l.day) {
-			daySums = &l.daySums
-		}
 	}
 	before := len(v.clues)
 	for w, over := range [numWindows]time.Duration{time.Minute, time.Hour, 24 * time.Hour} {
