@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"sync/atomic"
 	"time"
@@ -34,6 +35,7 @@ func Lines(ctx context.Context, cfg Config, scanner *scan.Scanner, in io.Reader,
 		event     events.Event
 		ob        anomaly.Observation
 		matches   []int
+		seed      = maphash.MakeSeed()
 		number    int
 		clock     = int64(noTime)
 		latest    = now.UnixMicro() // an event from the far future must not make all others late
@@ -65,7 +67,7 @@ func Lines(ctx context.Context, cfg Config, scanner *scan.Scanner, in io.Reader,
 			continue
 		}
 		filler.Fill(&ob, &event)
-		ob.Recorded = clock
+		ob.Recorded, ob.Digest = clock, maphash.Bytes(seed, line)
 		if event.Has(events.FieldUserID) {
 			ob.Subject = Pseudonym(tenant, filler.Value(&event, events.FieldUserID))
 		}

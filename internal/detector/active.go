@@ -401,7 +401,7 @@ func (d *Detector) newObserver(number int, cache *vault.Cache) *observer {
 	o := &observer{
 		partition: int32(number), place: place(d.cfg.EventsTopic, number), cache: cache, hasher: cache.NewHasher(),
 		inspector: inspect.New(d.deps.Scanner), matcher: d.deps.Rules.Matcher(), filler: observe.New(observe.NewKey(d.deps.Vault.SearchKey())),
-		parser: events.NewParser(), asked: map[vault.LookupHash]struct{}{},
+		seed: d.seed, parser: events.NewParser(), asked: map[vault.LookupHash]struct{}{},
 		retry: func(ctx context.Context, err error) error {
 			d.deps.Log.Warn("the vault is away, newcomers and what lies behind them wait", "partition", number, "error", err)
 			d.metrics.waits.Inc()

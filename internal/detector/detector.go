@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -79,6 +80,7 @@ type Detector struct {
 	cfg     Config
 	deps    Deps
 	metrics *metrics
+	seed    maphash.Seed // of what tells records apart
 	active  atomic.Bool
 }
 
@@ -91,7 +93,7 @@ func New(cfg Config, deps Deps) (*Detector, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Detector{cfg: cfg, deps: deps, metrics: m}, nil
+	return &Detector{cfg: cfg, deps: deps, metrics: m, seed: maphash.MakeSeed()}, nil
 }
 
 // Active says whether this process is the one that detects.

@@ -3,6 +3,7 @@ package detector
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/inspect"
@@ -27,6 +28,7 @@ type observer struct {
 	inspector *inspect.Inspector
 	matcher   *rules.Matcher
 	filler    *observe.Filler
+	seed      maphash.Seed // of Observation.Digest
 
 	parser *events.Parser
 	event  events.Event
@@ -89,6 +91,7 @@ func (o *observer) value(f events.Field) []byte { return o.filler.Value(&o.event
 func (o *observer) fill(ob *anomaly.Observation, rec *kafkaio.Record) {
 	o.filler.Fill(ob, &o.event)
 	ob.Partition, ob.Offset, ob.Recorded = o.partition, rec.Offset, recorded(rec.TimeMillis, time.Now())
+	ob.Digest = maphash.Bytes(o.seed, rec.Value)
 }
 
 // maxAheadOfUs is how far a record's time may lie in the future by this machine's clock. Without a bound, one record that says 9999 would close all minutes

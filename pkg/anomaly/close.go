@@ -29,6 +29,9 @@ func (e *Engine) closeThrough(through int64) {
 		e.closed = max(e.closed, next)
 	}
 	e.closed = max(e.closed, through)
+	for i := range e.partitions {
+		e.partitions[i].settled = e.partitions[i].next
+	}
 }
 
 // closeMinute decides about everyone who had events in it, finally, and learns from them. Users come first, then agents, tenants and producers.

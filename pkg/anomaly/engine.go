@@ -138,6 +138,8 @@ type partition struct {
 	clock  int64
 	next   int64 // offset after the last one observed
 	begun  bool
+	// settled is next when a minute was closed last: of what stands before it, nothing is new in minutes that are closed.
+	settled int64
 }
 
 type traitKey struct{ kind, action, tool string }
@@ -255,8 +257,8 @@ func (e *Engine) advance() {
 // maxMicros bounds times to the years that can be written, ±: beyond them arithmetic would go round.
 const maxMicros = int64(1) << 58
 
-// Observe takes an event in. Those of one partition may come in any order, as long as none is recorded more than Lateness before the partition's clock. An
-// event that was seen before changes nothing.
+// Observe takes an event in. Those of one partition may come in any order, as long as none is recorded more than Lateness before the partition's clock: of one
+// that is, only what rules and findings say counts, in the earliest minute that is open. An event that was seen before changes nothing.
 func (e *Engine) Observe(o *Observation) {
 	e.stats.Events++
 	recorded := min(max(o.Recorded, -maxMicros), maxMicros)
@@ -280,8 +282,14 @@ func (e *Engine) Observe(o *Observation) {
 	number := floorDiv(at, microsPerMinute)
 	if number <= e.closed {
 		e.stats.Closed++
-		e.Clock(o.Partition, recorded)
-		return
+		if o.Offset < e.partitions[place].settled {
+			e.Clock(o.Partition, recorded) // read again after a restart
+			return
+		}
+		// Its record says that it is older than what came before it: a producer that was cut off for a while, whose clock is slow, or that wants not to be seen.
+		// What rules and findings say of it is said of now.
+		number, late = e.closed+1, true
+		at = number * microsPerMinute
 	}
 	m := e.last
 	if m == nil || m.number != number {

@@ -227,8 +227,8 @@ func (s *eventSet) reset() {
 	s.n, s.zero = 0, false
 }
 
-// fingerprint tells repeated events apart from others. It takes in what is counted, too: if two events claim one id and differ, both count, whichever comes
-// first. The seed is the engine's own, so that nobody can choose ids that collide.
+// fingerprint tells repeated events apart from others. It takes in what is counted, and with Digest all else: if two events claim one id and differ, both count,
+// whichever comes first. Otherwise whoever writes events could hide one behind a harmless one of the same id.
 func fingerprint(o *Observation, seed uint64) uint64 {
 	h := seed
 	mix := func(x uint64) {
@@ -236,6 +236,7 @@ func fingerprint(o *Observation, seed uint64) uint64 {
 		h *= 0xff51afd7ed558ccd
 		h ^= h >> 32
 	}
+	mix(o.Digest)
 	mix(le64(o.Event[:8]))
 	mix(le64(o.Event[8:]))
 	mix(le64(o.Subject[:8]))

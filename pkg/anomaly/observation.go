@@ -20,10 +20,13 @@ type Observation struct {
 	// Recorded is when Kafka took the record, Time what the event says, in microseconds since 1970.
 	Recorded, Time int64
 	Event          [16]byte // event_id
-	Tenant         string
-	Subject        [16]byte // pseudonym; zero: an event of the system itself
-	Type, Action   string
-	Outcome        events.Outcome
+	// Digest is a hash of the whole record under a seed that whoever writes events does not know, the same for all observations that one engine gets. Events that
+	// differ in it are different, whatever id they claim. 0: the record is not known.
+	Digest       uint64
+	Tenant       string
+	Subject      [16]byte // pseudonym; zero: an event of the system itself
+	Type, Action string
+	Outcome      events.Outcome
 
 	// The empty string: absent.
 	Agent, AgentName, Tool, Provider, Model, ResourceType, ErrorType, Risk, Decision, Policy string

@@ -400,6 +400,30 @@ func (e *Engine) engineFields(x *codec) {
 			e.directives.waiting = append(e.directives.waiting, d)
 		}
 	}
+	e.settledFields(x)
+}
+
+// settledFields goes through up to where each partition's events were seen when a minute was closed last. In a state from before that was kept they are not: then
+// all in minutes that are closed counts as seen, until the next one closes.
+func (e *Engine) settledFields(x *codec) {
+	if x.decode && x.err == nil && len(x.data) == 0 {
+		for i := range e.partitions {
+			e.partitions[i].settled = math.MaxInt64
+		}
+		return
+	}
+	n := x.length(len(e.partitions), maxPartitions)
+	for i := range n {
+		var p partition
+		if !x.decode {
+			p = e.partitions[i]
+		}
+		x.i32(&p.number)
+		x.i64(&p.settled)
+		if at := e.place(p.number); x.decode && x.err == nil && at >= 0 {
+			e.partitions[at].settled = p.settled
+		}
+	}
 }
 
 func (d *Directive) fields(x *codec) {

@@ -1,0 +1,93 @@
+package anomaly
+
+import (
+	"os"
+	"testing"
+)
+
+// TestOldRecordsAreLookedAt: a record that says that Kafka took it long ago, behind newer ones in its partition, cannot be counted any more, but what rules and
+// findings say of it is said: with a topic whose times its producers write, nobody could be seen otherwise who sets the clock back.
+func TestOldRecordsAreLookedAt(t *testing.T) {
+	e := testEngine(t, nil)
+	states := map[string][]byte{}
+	save := func() {
+		e.Changed(func(key Key, state []byte) { states[string(key.Append(nil))] = append([]byte(nil), state...) })
+	}
+	now := testEvent(1, 1, 3600)
+	e.Observe(&now)
+	early := testEvent(2, 2, 30) // closed for 54 minutes
+	early.Matches = []int{3}
+	e.Observe(&early)
+	save()
+	said := e.Take(nil)
+	if len(said) != 1 || said[0].Status != Provisional || said[0].Signals[0].Name != "rule.test_3" {
+		t.Fatalf("%+v", said)
+	}
+	if e.Stats().Closed != 1 {
+		t.Errorf("%+v", e.Stats())
+	}
+	final := closeAll(e)
+	if len(final) != 1 || final[0].Status != Final || final[0].ID != said[0].ID || final[0].EventCount != 1 {
+		t.Fatalf("%+v", final)
+	}
+
+	// After a restart it is read again, and is the same; what was counted before the minute closed is not new.
+	e = testEngine(t, nil)
+	for id, state := range states {
+		key, err := ParseKey([]byte(id))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Restore(key, state); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if at := e.ResumeAt(0); at > 1 {
+		t.Errorf("reading goes on at %d", at)
+	}
+	before := testEvent(0, 3, 40)
+	before.Matches = []int{4}
+	for _, o := range []Observation{before, now, early} {
+		e.Observe(&o)
+	}
+	again := closeAll(e)
+	if len(again) != 2 || again[1].Status != Final || again[1].ID != final[0].ID || again[1].EventCount != 1 || again[1].Severity != final[0].Severity {
+		t.Fatalf("%+v", again)
+	}
+}
+
+// TestOneIDHidesNothing: an event with the id and the numbers of a harmless one is another event if anything else in its record differs.
+func TestOneIDHidesNothing(t *testing.T) {
+	e := testEngine(t, nil)
+	harmless, bad := testEvent(1, 1, 30), testEvent(1, 1, 30)
+	harmless.Digest, bad.Digest, bad.Offset, bad.Tool = 7, 8, 2, "wire_money"
+	bad.Matches = []int{4}
+	e.Observe(&harmless)
+	e.Observe(&bad)
+	e.Observe(&bad)
+	if e.Stats().Repeated != 1 {
+		t.Errorf("%+v", e.Stats())
+	}
+	final := closeAll(e)
+	if len(final) == 0 || final[len(final)-1].Severity != Critical || final[len(final)-1].EventCount != 2 {
+		t.Fatalf("%+v", final)
+	}
+}
+
+// TestStateWithoutSettled: states from before places of settled minutes were kept are read: nothing in closed minutes counts as new until one closes.
+func TestStateWithoutSettled(t *testing.T) {
+	state, err := os.ReadFile("testdata/state-engine-unsettled.bin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := testEngine(t, nil)
+	if err := e.Restore(Key{Kind: StateEngine}, state); err != nil {
+		t.Fatal(err)
+	}
+	old := testEvent(1_000_000, 1, -3600)
+	old.Matches = []int{3}
+	e.Observe(&old)
+	if said := e.Take(nil); len(said) != 0 {
+		t.Errorf("%+v", said)
+	}
+}
