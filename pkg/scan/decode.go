@@ -264,10 +264,9 @@ func (sc *Scanner) joinSpaced(s *Scratch, from int) {
 // cut puts blanks between the words of the lexicon in runs of letters, longest word first.
 func (sc *Scanner) cut(out, letters []byte) []byte {
 	for i := 0; i < len(letters); {
-		best, h := 0, uint64(fnvOffset)
-		for n := 1; n <= maxLeetBytes && i+n <= len(letters) && letters[i+n-1] != ' '; n++ {
-			h = (h ^ uint64(letters[i+n-1])) * fnvPrime
-			if e := sc.lexicon.find(h); e != nil && n > 1 && e.mask != (mask{}) {
+		best := 0
+		for n := 2; n <= maxLeetBytes && i+n <= len(letters) && letters[i+n-2] != ' ' && letters[i+n-1] != ' '; n++ {
+			if e := sc.lexicon.find(hashWord(letters[i : i+n])); e != nil && e.set != 0 {
 				best = n
 			}
 		}

@@ -1,20 +1,29 @@
 package scan
 
 import (
+	"cmp"
 	"encoding/binary"
 	"errors"
-	"math/bits"
 	"slices"
+	"strings"
 )
 
-// literals finds many literals in one pass, letters of ASCII without regard to case. At each byte it looks up the hash of the next three in a small table of bits; only where that
-// hits are the literals compared that begin so. Unlike in an automaton no step waits for the one before it, and the table fits the processor's first cache.
+// literals finds many literals in one pass, letters of ASCII without regard to case. Each literal is looked for by three bytes of it, those that ordinary text has least of. At each
+// byte the hash of the next three is looked up in a small table; only where that hits are the literals compared that have them. Unlike in an automaton no step waits for the one
+// before it, and the table fits the processor's first cache.
 type literals struct {
-	bits    [1 << (gramBits - 6)]uint64
+	all   grams
+	ascii grams // those that a text in ASCII can have
+	text  []string
+	fold  *[256]uint8
+}
+
+// grams finds literals by three bytes of each.
+type grams struct {
+	some    [1 << gramBits]uint8 // 1: literals have three bytes with this hash
 	buckets [1 << bucketBits]bucket
 	order   []uint16 // numbers of patterns, by bucket
-	text    []string // folded
-	fold    *[256]uint8
+	at      []uint16 // by number of pattern: where in it the three bytes are
 }
 
 type bucket struct{ from, to uint16 }
@@ -23,7 +32,7 @@ const (
 	gramBits   = 14
 	bucketBits = 10
 	// caseless makes letters of both cases equal, and some other bytes too: the comparison decides.
-	caseless = 0x202020
+	caseless = ones * 0x20
 	// minLiteral is the length of the shortest literal.
 	minLiteral = 3
 	// maxLiterals bounds the built-in and the custom literals together.
@@ -37,14 +46,37 @@ var (
 	errShortLiteral    = errors.New("a literal is shorter than three bytes")
 )
 
-func gramHash(gram uint32) uint32 { return (gram&0xffffff | caseless) * 0x9e3779b1 }
+// gramHash is a hash of the lowest three bytes, which are caseless.
+func gramHash(w uint64) uint32 { return uint32(w) << 8 * 0x9e3779b1 }
+
+// frequent are the letters of English by how often they occur, the blank first.
+const frequent = " etaoinshrdlucmfwypvbgkjqxz"
+
+// rarest returns where in a literal the three bytes are that a text is least likely to have by chance.
+func rarest(literal string) int {
+	best, bestRarity := 0, -1
+	for i := 0; i+minLiteral <= len(literal); i++ {
+		rarity := 0
+		for k := i; k < i+minLiteral; k++ {
+			if n := strings.IndexByte(frequent, literal[k]); n >= 0 {
+				rarity += n
+			} else {
+				rarity += len(frequent)
+			}
+		}
+		if rarity > bestRarity {
+			best, bestRarity = i, rarity
+		}
+	}
+	return best
+}
 
 func newLiterals(patterns []string, fold *[256]uint8) (*literals, error) {
 	if len(patterns) > maxLiterals {
 		return nil, errTooManyLiterals
 	}
 	l := &literals{fold: fold}
-	hashes := make([]uint32, len(patterns))
+	var all, plain []uint16
 	for n, p := range patterns {
 		if len(p) < minLiteral {
 			return nil, errShortLiteral
@@ -54,20 +86,34 @@ func newLiterals(patterns []string, fold *[256]uint8) (*literals, error) {
 			folded[i] = fold[b]
 		}
 		l.text = append(l.text, string(folded))
-		hashes[n] = gramHash(uint32(p[0]) | uint32(p[1])<<8 | uint32(p[2])<<16)
-		l.order = append(l.order, uint16(n))
-		slot := hashes[n] >> (32 - gramBits)
-		l.bits[slot>>6] |= 1 << (slot & 63)
+		all = append(all, uint16(n))
+		if ascii(folded) {
+			plain = append(plain, uint16(n))
+		}
 	}
-	slices.SortStableFunc(l.order, func(a, b uint16) int { return int(hashes[a]>>(32-bucketBits)) - int(hashes[b]>>(32-bucketBits)) })
-	for i, n := range l.order {
-		b := &l.buckets[hashes[n]>>(32-bucketBits)]
+	l.all.arrange(all, l.text)
+	l.ascii.arrange(plain, l.text)
+	return l, nil
+}
+
+func (g *grams) arrange(numbers []uint16, text []string) {
+	hashes := make([]uint32, len(text))
+	g.at = make([]uint16, len(text))
+	for _, n := range numbers {
+		at := rarest(text[n])
+		g.at[n] = uint16(at)
+		hashes[n] = gramHash(load([]byte(text[n][at:at+minLiteral]), 0) | caseless)
+		g.some[hashes[n]>>(32-gramBits)] = 1
+	}
+	g.order = slices.Clone(numbers)
+	slices.SortStableFunc(g.order, func(a, b uint16) int { return cmp.Compare(hashes[a]>>(32-bucketBits), hashes[b]>>(32-bucketBits)) })
+	for i, n := range g.order {
+		b := &g.buckets[hashes[n]>>(32-bucketBits)]
 		if b.to == 0 {
 			b.from = uint16(i)
 		}
 		b.to = uint16(i + 1)
 	}
-	return l, nil
 }
 
 // literalHit is a literal that ends at a byte of the normalised text (exclusive).
@@ -76,44 +122,55 @@ type literalHit struct {
 	end     uint32
 }
 
-// find appends the literals of text[from:].
+// find appends the literals of text[from:], in the order of their beginnings.
 func (l *literals) find(hits []literalHit, text []byte, from int) []literalHit {
-	i := from
+	first, g := len(hits), &l.all
+	if ascii(text[from:]) {
+		g = &l.ascii
+	}
+	some, i := &g.some, from
 	// Eight bytes are loaded at a time: six places where three bytes begin.
-	for ; i+8 <= len(text); i += 6 {
-		w := binary.LittleEndian.Uint64(text[i:])
-		var set uint64
-		for k := range 6 {
-			slot := gramHash(uint32(w>>(8*k))) >> (32 - gramBits)
-			set |= l.bits[slot>>6] >> (slot & 63) & 1 << k
+	for ; i+8 <= len(text) && len(hits) < maxLiteralHits; i += 6 {
+		w := binary.LittleEndian.Uint64(text[i:]) | caseless
+		if some[gramHash(w)>>(32-gramBits)]|some[gramHash(w>>8)>>(32-gramBits)]|some[gramHash(w>>16)>>(32-gramBits)]|
+			some[gramHash(w>>24)>>(32-gramBits)]|some[gramHash(w>>32)>>(32-gramBits)]|some[gramHash(w>>40)>>(32-gramBits)] == 0 {
+			continue
 		}
-		for ; set != 0; set &= set - 1 {
-			if hits = l.compare(hits, text, i+bits.TrailingZeros64(set)); len(hits) >= maxLiteralHits {
-				return hits
+		for k := range 6 {
+			if h := gramHash(w >> (8 * k)); some[h>>(32-gramBits)] != 0 {
+				hits = l.compare(hits, g, h, text, from, i+k)
 			}
 		}
 	}
 	for ; i+minLiteral <= len(text) && len(hits) < maxLiteralHits; i++ {
-		hits = l.compare(hits, text, i)
+		hits = l.compare(hits, g, gramHash(load(text[i:i+minLiteral], 0)|caseless), text, from, i)
+	}
+	if found := hits[first:]; len(found) > 1 {
+		slices.SortFunc(found, func(a, b literalHit) int {
+			if c := int(a.end) - len(l.text[a.pattern]) - int(b.end) + len(l.text[b.pattern]); c != 0 {
+				return c
+			}
+			return int(a.pattern) - int(b.pattern)
+		})
 	}
 	return hits
 }
 
-// compare appends the literals that begin at a byte.
-func (l *literals) compare(hits []literalHit, text []byte, at int) []literalHit {
-	b := l.buckets[gramHash(uint32(text[at])|uint32(text[at+1])<<8|uint32(text[at+2])<<16)>>(32-bucketBits)]
+// compare appends the literals in text[from:] whose three bytes are those at a byte.
+func (l *literals) compare(hits []literalHit, g *grams, hash uint32, text []byte, from, at int) []literalHit {
+	b := g.buckets[hash>>(32-bucketBits)]
 next:
-	for _, n := range l.order[b.from:b.to] {
-		p := l.text[n]
-		if at+len(p) > len(text) {
+	for _, n := range g.order[b.from:b.to] {
+		p, start := l.text[n], at-int(g.at[n])
+		if start < from || start+len(p) > len(text) {
 			continue
 		}
 		for i := range len(p) {
-			if l.fold[text[at+i]] != p[i] {
+			if l.fold[text[start+i]] != p[i] {
 				continue next
 			}
 		}
-		hits = append(hits, literalHit{pattern: n, end: uint32(at + len(p))})
+		hits = append(hits, literalHit{pattern: n, end: uint32(start + len(p))})
 	}
 	return hits
 }

@@ -121,22 +121,61 @@ func mix(h uint64) uint64 {
 	return h ^ h>>32
 }
 
-// features visits the features of the words [from, to) once each: words and pairs of words, concepts, concepts that begin a sentence, pairs of concepts near each other.
+// FNV-1a, 64 bit: by it a model's weights are found. It is a hash of its own because models outlive the lexicon's.
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+// modelHash is the hash of a word for the model: of its letters in lower case, without 's, and with digits as letters where they were read so.
+func (sc *Scanner) modelHash(text []byte, w *word) uint64 {
+	h, fold := uint64(fnvOffset), &sc.bytes.fold
+	switch {
+	case w.form&wordLeet != 0:
+		for _, b := range text[w.start:w.end] {
+			h = (h ^ uint64(leetLetter(fold[b]))) * fnvPrime
+		}
+		return h
+	case w.form&wordOwner != 0:
+		text = text[w.start : w.end-2]
+	default:
+		text = text[w.start:w.end]
+	}
+	for _, b := range text {
+		h = (h ^ uint64(fold[b])) * fnvPrime
+	}
+	return h
+}
+
+// wordSlot has the slots of a word: by itself, and as a pair with the word before it.
+type wordSlot struct{ word, pair uint32 }
+
+// prepare makes ready what features need.
+func (sc *Scanner) prepare(s *Scratch) {
+	sc.gather(s)
+	s.slots = s.slots[:0]
+	before := uint64(0)
+	for i := range s.words {
+		h := sc.modelHash(s.text, &s.words[i])
+		s.slots = append(s.slots, wordSlot{word: uint32(mix(h) >> (64 - wordBits)), pair: uint32(mix(chain(before, h)) >> (64 - wordBits))})
+		before = h
+	}
+}
+
+// features visits the features of the words [from, to) once each: words and pairs of words.
 func (s *Scratch) features(from, to int, visit func(slot uint32)) {
 	s.seen.begin()
-	words := s.words[from:to]
-	for i := range words {
-		if slot := uint32(mix(words[i].hash) >> (64 - wordBits)); s.seen.first(slot) {
-			visit(slot)
+	for i, slots := range s.slots[from:to] {
+		if s.seen.first(slots.word) {
+			visit(slots.word)
 		}
-		if i > 0 {
-			if slot := uint32(mix(chain(words[i-1].hash, words[i].hash)) >> (64 - wordBits)); s.seen.first(slot) {
-				visit(slot)
-			}
+		if i > 0 && s.seen.first(slots.pair) {
+			visit(slots.pair)
 		}
 	}
 }
 
+// conceptFeatures does so for concepts, concepts that begin a sentence, and pairs of concepts near each other.
 func (s *Scratch) conceptFeatures(from, to int, visit func(slot uint32)) {
 	s.seen.begin()
 	concept := func(key uint64) {
@@ -188,7 +227,7 @@ func (s *Scratch) windows(visit func(from, to int)) {
 	}
 }
 
-// adjust returns by how much the model moves the rules' score.
+// adjust returns by how much the model moves the rules' score. The words must be prepared.
 func (m *model) adjust(s *Scratch) float32 {
 	best := float32(math.Inf(-1))
 	s.windows(func(from, to int) { best = max(best, m.logit(s, from, to)) })
@@ -218,6 +257,7 @@ func (sc *Scanner) Explain(s *Scratch, text []byte) Evidence {
 	for _, r := range s.rulesHit {
 		e.Rules = append(e.Rules, sc.rules[r].name)
 	}
+	sc.prepare(s)
 	if s.found != 0 {
 		e.RuleScore -= s.adjusted
 		best := float32(math.Inf(-1))

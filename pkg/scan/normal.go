@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"encoding/binary"
 	"sort"
 	"unicode"
 	"unicode/utf8"
@@ -70,17 +71,12 @@ const manyInvisible = 2
 
 func ascii(text []byte) bool {
 	for len(text) >= 8 {
-		if uint64(text[0]|text[1]|text[2]|text[3]|text[4]|text[5]|text[6]|text[7])&0x80 != 0 {
+		if binary.LittleEndian.Uint64(text)&highs != 0 {
 			return false
 		}
 		text = text[8:]
 	}
-	for _, b := range text {
-		if b >= 0x80 {
-			return false
-		}
-	}
-	return true
+	return load(text, 0)&highs == 0
 }
 
 // normalise writes text to s.text in the form in which rules look at it, with s.offsets leading from each byte back to the original: compatible forms unified (NFKC), letters

@@ -161,7 +161,7 @@ func (sc *Scanner) number(s *Scratch, n int) (end int) {
 		if nationalLetters(text[w.start:w.end]) {
 			return add("pii.national_id", int(w.start), int(w.end))
 		}
-		if s.before(n, sc.marks.license, 6) && w.end-w.start >= 5 && w.end-w.start <= 18 {
+		if sc.before(s, n, sc.marks.license, 6) && w.end-w.start >= 5 && w.end-w.start <= 18 {
 			return add("pii.driver_license", int(w.start), int(w.end))
 		}
 		if !digit(text[w.start]) {
@@ -185,15 +185,15 @@ func (sc *Scanner) number(s *Scratch, n int) (end int) {
 			return 0
 		}
 		return add("pii.ip_address", int(w.start), u.end)
-	case u.only(3, 2, 4) && (u.has('-') && !u.has(' ') || s.before(n, sc.marks.ssn, 8)) && ssn(u.digits[:9]):
+	case u.only(3, 2, 4) && (u.has('-') && !u.has(' ') || sc.before(s, n, sc.marks.ssn, 8)) && ssn(u.digits[:9]):
 		return add("pii.us_ssn", int(w.start), u.end)
-	case u.only(9) && s.before(n, sc.marks.ssn, 6) && ssn(u.digits[:9]):
+	case u.only(9) && sc.before(s, n, sc.marks.ssn, 6) && ssn(u.digits[:9]):
 		return add("pii.us_ssn", int(w.start), u.end)
-	case s.before(n, sc.marks.license, 5) && u.n <= 14:
+	case sc.before(s, n, sc.marks.license, 5) && u.n <= 14:
 		return add("pii.driver_license", int(w.start), u.end)
 	case u.n >= 12 && u.n <= 19 && u.card():
 		return add("pii.credit_card", int(w.start), u.end)
-	case u.n <= 18 && u.national(s.before(n, sc.marks.national, 6)):
+	case u.n <= 18 && u.national(sc.before(s, n, sc.marks.national, 6)):
 		return add("pii.national_id", int(w.start), u.end)
 	}
 	if from, to, ok := sc.phone(s, &u, n); ok {
@@ -205,7 +205,7 @@ func (sc *Scanner) number(s *Scratch, n int) (end int) {
 // nearHits bounds the hits that are looked at around a number: more do not lie within a few words.
 const nearHits = 48
 
-// hitsFrom returns the index of the first hit at or behind the beginning of word n.
+// hitsFrom returns the index of the first of the gathered hits at or behind the beginning of word n.
 func (s *Scratch) hitsFrom(n int) int {
 	if n >= len(s.words) {
 		return len(s.hits)
@@ -215,10 +215,11 @@ func (s *Scratch) hitsFrom(n int) int {
 }
 
 // before says whether one of at most k words before word n has the concept, or a literal does.
-func (s *Scratch) before(n int, m mask, k int) bool {
+func (sc *Scanner) before(s *Scratch, n int, m mask, k int) bool {
 	if !s.present.intersects(m) {
 		return false
 	}
+	sc.gather(s)
 	at := s.hitsFrom(n)
 	for i := at - 1; i >= 0 && i >= at-nearHits; i-- {
 		if h := &s.hits[i]; h.mask.intersects(m) && int(h.last) <= n && n-int(h.last) < k {
@@ -229,10 +230,11 @@ func (s *Scratch) before(n int, m mask, k int) bool {
 }
 
 // follows does so for the k words from word n on.
-func (s *Scratch) follows(n int, m mask, k int) bool {
+func (sc *Scanner) follows(s *Scratch, n int, m mask, k int) bool {
 	if !s.present.intersects(m) {
 		return false
 	}
+	sc.gather(s)
 	at := s.hitsFrom(n)
 	for i := at; i < len(s.hits) && i < at+nearHits; i++ {
 		if h := &s.hits[i]; h.mask.intersects(m) && int(h.word) > n && int(h.word)-n <= k {
@@ -308,8 +310,8 @@ func (sc *Scanner) phone(s *Scratch, u *numeral, n int) (start, end int, ok bool
 	case u.only(3, 3, 3, 4) && u.digits[0] == '0' && u.digits[1] == '0':
 	case u.has('/') || u.has('.') && u.count < 3:
 		return 0, 0, false
-	case s.before(n, sc.marks.phone, 5) && !isDate(u):
-	case s.follows(n+u.count, sc.marks.phoneAfter, 1) && !isDate(u):
+	case sc.before(s, n, sc.marks.phone, 5) && !isDate(u):
+	case sc.follows(s, n+u.count, sc.marks.phoneAfter, 1) && !isDate(u):
 	default:
 		return 0, 0, false
 	}

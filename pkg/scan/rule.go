@@ -15,8 +15,14 @@ import (
 //go:embed rules.txt
 var rulesText string
 
-// maxSteps bounds a rule.
-const maxSteps = 6
+// maxSteps bounds a rule, maxRules their number.
+const (
+	maxSteps = 6
+	maxRules = 192
+)
+
+// ruleSet is a set of rules by their number.
+type ruleSet [maxRules / 64]uint64
 
 // step is one place of a rule.
 type step struct {
@@ -108,7 +114,7 @@ func (sc *Scanner) orderNeeds() {
 	var counts [maxConcepts]int
 	s := NewScratch()
 	sc.read(s, []byte(ordinary))
-	for _, h := range s.hits {
+	for _, h := range sc.gather(s) {
 		h.mask.each(func(bit int) { counts[bit]++ })
 	}
 	commonness := func(m mask) (n int) {
@@ -121,7 +127,10 @@ func (sc *Scanner) orderNeeds() {
 			r.needs = append(r.needs, st.any)
 		}
 		slices.SortStableFunc(r.needs, func(a, b mask) int { return commonness(a) - commonness(b) })
-		sc.rarest = append(sc.rarest, r.needs[0])
+		r.needs[0].each(func(bit int) {
+			sc.byConcept[bit][i>>6] |= 1 << (i & 63)
+			sc.rarest = sc.rarest.with(bit)
+		})
 	}
 }
 
@@ -145,6 +154,9 @@ func parseRules(text string, l *lexicon) ([]rule, error) {
 		}
 		names[r.name] = true
 		rules = append(rules, r)
+	}
+	if len(rules) > maxRules {
+		return nil, fmt.Errorf("%d rules; at most %d", len(rules), maxRules)
 	}
 	return rules, nil
 }

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 )
@@ -19,7 +20,8 @@ type Scanner struct {
 	bytes      *byteTables
 	lexicon    *lexicon
 	rules      []rule
-	rarest     []mask // what each rule needs first, in one place for the cache
+	rarest     mask                 // the concepts that some rule needs first
+	byConcept  [maxConcepts]ruleSet // the rules that need a concept first
 	literals   *literals
 	targets    []target // what each literal is for
 	custom     []customPattern
@@ -38,7 +40,11 @@ type Scratch struct {
 	owned   bool
 
 	words   []word
-	hits    []hit
+	phrases []phraseHit
+	marked  []markHit
+	sets    [maxSets / 64]uint64 // the sets of concepts that words and phrases have
+	chars   uint64               // the characters in marked, by their lowest six bits
+	forms   uint8                // of all words
 	present mask
 	active  []phrase
 	numbers []uint32 // words with digits
@@ -46,9 +52,12 @@ type Scratch struct {
 	ats     []uint32 // at signs
 	lits    []literalHit
 	spaced  bool
-	// unsorted says that a phrase was noted behind what stands inside it.
-	unsorted bool
-	regexps  int // runs of custom expressions
+	regexps int // runs of custom expressions
+
+	gathered bool // hits are those of this text
+	hits     []hit
+	others   []hit // those that are no words, while they are gathered
+	slots    []wordSlot
 
 	tags                   []byte
 	tagStart, tagEnd       int
@@ -68,7 +77,7 @@ type Scratch struct {
 }
 
 // marks are the concepts that the code itself asks for or gives.
-type marks struct{ question, colon, fence, owner, name, plain, phone, phoneAfter, license, ssn, national, filler, comment mask }
+type marks struct{ question, colon, fence, owner, name, plain, phone, phoneAfter, license, ssn, national, comment mask }
 
 // span is a range of the normalised text, or of the original if raw.
 type span struct {
@@ -98,7 +107,7 @@ func New(o Options) (*Scanner, error) {
 		return nil, err
 	}
 	for name, m := range map[string]*mask{"Q": &sc.marks.question, "COLON": &sc.marks.colon, "FENCE": &sc.marks.fence, "OWNER": &sc.marks.owner, "NAME": &sc.marks.name, "PLAIN": &sc.marks.plain,
-		"PHONECUE": &sc.marks.phone, "PHONEAFTER": &sc.marks.phoneAfter, "LICENSE": &sc.marks.license, "SSNCUE": &sc.marks.ssn, "NATIONAL": &sc.marks.national, "FILLER": &sc.marks.filler, "HTMLCOMMENT": &sc.marks.comment} {
+		"PHONECUE": &sc.marks.phone, "PHONEAFTER": &sc.marks.phoneAfter, "LICENSE": &sc.marks.license, "SSNCUE": &sc.marks.ssn, "NATIONAL": &sc.marks.national, "HTMLCOMMENT": &sc.marks.comment} {
 		bit, ok := sc.lexicon.concepts[name]
 		if !ok {
 			return nil, fmt.Errorf("the lexicon has no concept %s", name)
@@ -131,61 +140,19 @@ func normalWord(w string) string {
 	return strings.ToLower(string(s.buffer))
 }
 
-// mark notes characters that rules know as such.
-func (sc *Scanner) mark(s *Scratch, b byte, at int, sentence uint32) {
-	m, n := sc.marks.question, 1
-	switch b {
-	case ':':
-		m = sc.marks.colon
-	case '`':
-		m, n = sc.marks.fence, 3
-	case '#':
-		m = sc.marks.comment
-	}
-	s.present = s.present.or(m)
-	number := uint32(len(s.words))
-	s.hits = append(s.hits, hit{mask: m, start: uint32(at), end: uint32(at + n), word: number, last: number, sentence: sentence, mark: true})
-}
-
-// hit notes that the last word is one that the lexicon knows.
-func (s *Scratch) hit(m mask, first int) {
-	w, f := &s.words[len(s.words)-1], &s.words[first]
-	s.present = s.present.or(m)
-	s.hits = append(s.hits, hit{mask: m, start: f.start, end: w.end, word: uint32(first + 1), last: uint32(len(s.words)), sentence: f.sentence, first: f.first, line: f.line})
-}
-
-// phrases follows the phrases that the last word goes on with.
-func (sc *Scanner) phrases(s *Scratch, hash uint64) {
-	keep := s.active[:0]
-	for _, p := range s.active {
-		h := chain(p.hash, hash)
-		e := sc.lexicon.find(h)
-		if e == nil {
-			continue
-		}
-		if e.mask != (mask{}) {
-			s.unsorted = true
-			s.hit(e.mask, int(p.first))
-		}
-		if e.goesOn {
-			keep = append(keep, phrase{hash: h, first: p.first})
-		}
-	}
-	s.active = keep
-}
-
 // maxKept is how many words or hits memory is kept for: those of some 100 KiB of text. A text of a mebibyte can take 50 MB, and every partition has a Scratch.
 const maxKept = 1 << 15
 
 func (s *Scratch) reset(text []byte) {
-	if len(text) < maxKept && (cap(s.words) > maxKept || cap(s.hits) > maxKept || cap(s.buffer) > 8*maxKept) {
+	if len(text) < maxKept && (cap(s.words) > maxKept || cap(s.marked) > maxKept || cap(s.hits) > maxKept || cap(s.buffer) > 8*maxKept) {
 		*s = *NewScratch() // what one text has blown up is given back
 	}
 	s.text, s.length, s.owned = text, len(text), false
 	s.offsets, s.buffer = s.offsets[:0], s.buffer[:0]
 	s.regions, s.words, s.hits, s.active = s.regions[:0], s.words[:0], s.hits[:0], s.active[:0]
+	s.phrases, s.marked, s.sets, s.chars, s.forms, s.gathered = s.phrases[:0], s.marked[:0], [maxSets / 64]uint64{}, 0, 0, false
 	s.numbers, s.long, s.ats, s.lits = s.numbers[:0], s.long[:0], s.ats[:0], s.lits[:0]
-	s.unsorted, s.regexps = false, 0
+	s.regexps = 0
 	s.spaced, s.tags, s.marks, s.decoded = false, s.tags[:0], 0, 0
 	s.present, s.score, s.adjusted, s.found = mask{}, 0, 0, 0
 	s.rulesHit, s.findings = s.rulesHit[:0], s.findings[:0]
@@ -243,7 +210,7 @@ func (sc *Scanner) read(s *Scratch, text []byte) {
 		sc.tokenise(s, from)
 		s.lits = sc.literals.find(s.lits, s.text, from)
 	}
-	sc.literalConcepts(s)
+	sc.conceptsOf(s)
 }
 
 // maxFindings bounds what is reported of one text.
@@ -264,23 +231,31 @@ func (s *Scratch) add(name string, sp span) {
 
 // judge runs the rules, and the model where a rule has found something.
 func (sc *Scanner) judge(s *Scratch) {
-	present := s.present
-	for i := range sc.rarest {
-		if m := &sc.rarest[i]; m[0]&present[0]|m[1]&present[1]|m[2]&present[2] == 0 {
-			continue
+	var candidates ruleSet
+	for i, present := range s.present {
+		for w := present & sc.rarest[i]; w != 0; w &= w - 1 {
+			for k, rules := range sc.byConcept[i<<6+bits.TrailingZeros64(w)] {
+				candidates[k] |= rules
+			}
 		}
-		r := &sc.rules[i]
-		if !r.possible(present) {
-			continue
-		}
-		if start, end, ok := r.match(s.hits); ok {
-			s.raise(r.check, r.weight, span{start: start, end: end})
-			s.rulesHit = append(s.rulesHit, uint16(i))
+	}
+	for k, w := range candidates {
+		for ; w != 0; w &= w - 1 {
+			i := k<<6 + bits.TrailingZeros64(w)
+			r := &sc.rules[i]
+			if !r.possible(s.present) {
+				continue
+			}
+			if start, end, ok := r.match(sc.gather(s)); ok {
+				s.raise(r.check, r.weight, span{start: start, end: end})
+				s.rulesHit = append(s.rulesHit, uint16(i))
+			}
 		}
 	}
 	sc.hidden(s)
 	s.score = s.sum()
 	if s.found != 0 {
+		sc.prepare(s)
 		s.adjusted = sc.model.adjust(s)
 		s.score += s.adjusted
 	}

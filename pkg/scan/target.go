@@ -3,8 +3,6 @@ package scan
 import (
 	_ "embed" // the literals
 	"fmt"
-	"slices"
-	"sort"
 	"strings"
 )
 
@@ -70,32 +68,6 @@ func (sc *Scanner) compileLiterals() error {
 		return fmt.Errorf("literals: %w", err)
 	}
 	return nil
-}
-
-// literalConcepts makes hits of the literals that stand for concepts, in their place among the others.
-func (sc *Scanner) literalConcepts(s *Scratch) {
-	before := len(s.hits)
-	for _, l := range s.lits {
-		t := &sc.targets[l.pattern]
-		if t.mask == (mask{}) {
-			continue
-		}
-		start := l.end - uint32(t.length)
-		if t.atWord && start > 0 && sc.bytes.class[s.text[start-1]]&isWord != 0 {
-			continue
-		}
-		s.present = s.present.or(t.mask)
-		n := sort.Search(len(s.words), func(i int) bool { return s.words[i].end > start })
-		h := hit{mask: t.mask, start: start, end: l.end, word: uint32(n + 1), last: uint32(n + 1), mark: true}
-		if n < len(s.words) {
-			h.sentence, h.first, h.line = s.words[n].sentence, s.words[n].first, s.words[n].line
-			h.last = uint32(n + 1)
-		}
-		s.hits = append(s.hits, h)
-	}
-	if len(s.hits) > before || s.unsorted {
-		slices.SortStableFunc(s.hits, func(a, b hit) int { return int(a.start) - int(b.start) })
-	}
 }
 
 // patterns runs the detectors whose literals are there, looks at numbers and at signs for personal data, and runs the custom patterns.

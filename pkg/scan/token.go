@@ -1,5 +1,7 @@
 package scan
 
+import "math/bits"
+
 // The classes of bytes. Bytes from 0x80 on are parts of letters: what is left of other characters after normalising is punctuation in ASCII.
 const (
 	isLetter = 1 << iota
@@ -8,6 +10,8 @@ const (
 	isHigh
 	isEnd   // ends a sentence
 	isBreak // ends a line
+	isOdd   // means something to tokenise where it stands
+	isJoint // may belong to the word before it
 )
 
 const isWord = isLetter | isDigit | isHigh
@@ -35,139 +39,197 @@ func newByteTables() *byteTables {
 			t.class[i] = isEnd
 		case b == '\n' || b == '\r':
 			t.class[i] = isBreak
+		case b == '@':
+			t.class[i] = isOdd | isJoint
+		case b == '`' || b == '#' || b == '/':
+			t.class[i] = isOdd
+		case b == '\'' || b == '$':
+			t.class[i] = isJoint
 		}
 	}
 	return t
 }
 
-// FNV-1a, 64 bit. Words are told apart by this alone: among some thousand words of a lexicon a collision is less likely than a broken machine.
-const (
-	fnvOffset = 14695981039346656037
-	fnvPrime  = 1099511628211
-)
-
-// chain is the hash of a phrase: of the words so far and one more.
-func chain(phrase, word uint64) uint64 {
-	return (phrase ^ (word + 0x9e3779b97f4a7c15)) * fnvPrime
-}
-
-// word is a word of the normalised text. sentence counts from 0; first says that nothing stands before it in its sentence.
-type word struct {
-	hash       uint64
-	start, end uint32
-	sentence   uint32
-	class      uint8
-	first      bool
-	line       bool // nothing stands before it in its line
-}
-
 // maxLeetBytes bounds words that are read with digits as letters; real words are shorter.
 const maxLeetBytes = 24
 
-// tokenise appends the words of s.text[from:] to s.words and what the lexicon knows about them to s.hits, and notes what the other stages look at: numbers, at signs, long
-// words, letters that stand alone. It is the one pass that every text goes through.
+// maxFoldedBytes bounds words with an apostrophe that are looked up whole.
+const maxFoldedBytes = 256
+
+// tokenise appends the words of s.text[from:] to s.words with what the lexicon knows about them, and notes what the other stages look at: phrases, marks, numbers, at signs, long
+// words, letters that stand alone. It is the one pass over its words that every text goes through.
 func (sc *Scanner) tokenise(s *Scratch, from int) {
-	text, class, fold := s.text, &sc.bytes.class, &sc.bytes.fold
+	text, class := s.text, &sc.bytes.class
 	sentence := uint32(0)
 	if n := len(s.words); n > 0 {
 		sentence = s.words[n-1].sentence + 1
 	}
-	first, lone, lineStart := true, 0, true
+	lexicon := sc.lexicon
+	form, lone, before := uint8(wordFirst|wordLine), 0, uint64(0)
 	for i := from; i < len(text); {
-		c := class[text[i]]
+		b := text[i]
+		c := class[b]
 		if c&isWord == 0 {
-			switch b := text[i]; {
+			switch {
 			case b == ' ':
 			case c&isEnd != 0:
 				// A dot inside a number or a name (1.5, example.com) ends nothing.
-				before := sentence
+				here := sentence
 				if i+1 >= len(text) || class[text[i+1]]&isWord == 0 {
-					if !first {
+					if form&wordFirst == 0 {
 						sentence++
 					}
-					first = true
+					form |= wordFirst
 				}
 				if b == '?' || b == ':' {
-					sc.mark(s, b, i, before)
+					s.mark(b, i, here)
 				}
 			case c&isBreak != 0:
-				if lineStart && !first {
+				if form == wordLine {
 					sentence++ // an empty line
 				}
-				first, lineStart = true, true
-			case b == '@':
-				s.ats = append(s.ats, uint32(i))
-			case b == '`':
-				if i+2 < len(text) && text[i+1] == '`' && text[i+2] == '`' {
-					sc.mark(s, b, i, sentence)
-					i += 2
+				form = wordFirst | wordLine
+			case c&isOdd != 0:
+				switch {
+				case b == '@':
+					s.ats = append(s.ats, uint32(i))
+				case b == '`':
+					if i+2 < len(text) && text[i+1] == '`' && text[i+2] == '`' {
+						s.mark(b, i, sentence)
+						i += 2
+					}
+				case b == '#' && form&wordLine != 0, b == '/' && i+1 < len(text) && (text[i+1] == '/' && (i == 0 || text[i-1] != ':') || text[i+1] == '*'):
+					s.mark('#', i, sentence)
+					form |= wordFirst
 				}
-			case b == '#' && lineStart, b == '/' && i+1 < len(text) && (text[i+1] == '/' && (i == 0 || text[i-1] != ':') || text[i+1] == '*'):
-				sc.mark(s, '#', i, sentence)
-				first = true
 			}
 			i++
 			continue
 		}
-		start, h, all := i, uint64(fnvOffset), uint8(0)
-		for i < len(text) {
-			b := text[i]
-			k := class[b]
-			if k&isWord == 0 {
+		// Eight bytes at a time, in lower case. Most words end within the first eight.
+		start := i
+		w := load(text, i)
+		e := classify(w)
+		rest := ^e.word & highs
+		inside := (rest&-rest)>>7 - 1 // the bytes before the first that is of no word
+		h := (w | e.upper>>2) & inside * hashSeed
+		upper := e.upper & inside
+		all := isLetter | uint8((upper|-upper)>>63)*isUpper
+		if odd := (e.digits | w&highs) & inside; odd != 0 {
+			all = classes(e, w, inside)
+		}
+		i += bits.TrailingZeros64(rest) >> 3 // 64 bits if there is none
+		for rest == 0 && i < len(text) {
+			w = load(text, i)
+			e = classify(w)
+			if rest = ^e.word & highs; rest&0x80 != 0 {
 				break
 			}
-			all |= k
-			h = (h ^ uint64(fold[b])) * fnvPrime
-			i++
+			inside = (rest&-rest)>>7 - 1
+			h = hashMore(h, (w|e.upper>>2)&inside)
+			all |= classes(e, w, inside)
+			i += bits.TrailingZeros64(rest) >> 3
 		}
-		possessive := false
-		if i+1 < len(text) && text[i] == '\'' && all&isDigit == 0 && class[text[i+1]]&isLetter != 0 {
-			i, h, possessive = sc.apostrophe(text, start, i, h)
+		if all&isDigit != 0 || i < len(text) && class[text[i]]&isJoint != 0 {
+			var odd uint8
+			i, h, odd = sc.joined(s, start, i, h, all)
+			form |= odd
 		}
-		if all&isDigit != 0 {
-			if all&isLetter != 0 && i-start <= maxLeetBytes {
-				h = sc.leet(text[start:i], h)
-			}
-			s.numbers = append(s.numbers, uint32(len(s.words)))
+		number := len(s.words)
+		one := 0
+		if i-start == 1 && all&isLetter != 0 {
+			one = 1
 		}
-		if i < len(text) && (text[i] == '@' || text[i] == '$') && all&isLetter != 0 {
-			i, h = sc.leetAcross(text, start, i, h)
+		if lone = (lone + 1) * one; lone == loneLetters {
+			s.spaced = true
 		}
-		n := i - start
-		if n == 1 && all&isLetter != 0 {
-			lone++
-			if lone == loneLetters {
-				s.spaced = true
-			}
-		} else {
-			lone = 0
-			if n >= longWord {
-				s.long = append(s.long, uint32(len(s.words)))
-			}
+		if i-start >= longWord {
+			s.long = append(s.long, uint32(number))
 		}
-		s.words = append(s.words, word{hash: h, start: uint32(start), end: uint32(i), sentence: sentence, class: all, first: first, line: lineStart})
-		filler := sc.look(s, h, possessive)
-		if !filler {
-			first, lineStart = false, false
+		// Phrases of two words are looked for behind every word: to ask first whether the word before begins one takes longer.
+		pair := chain(before, h)
+		before = h
+		if len(s.active) > 0 || lexicon.mayBePhrase(pair) {
+			sc.phrases(s, h, pair)
 		}
+		known, set, keeps := lexicon.place(h), uint16(0), uint8(0)
+		if known.hash == h {
+			set, keeps = known.set, known.keeps
+		}
+		s.sets[set>>6&3] |= 1 << (set & 63)
+		if all&(isUpper|isDigit) == isUpper && form&wordFirst == 0 && known.hash != h && i-start > 1 && class[text[start]]&isUpper != 0 && class[text[start+1]]&isUpper == 0 {
+			form |= wordName
+		}
+		s.forms |= form
+		s.words = append(s.words, word{hash: h, start: uint32(start), end: uint32(i), sentence: sentence, set: set, class: all, form: form})
+		form &= keeps
 	}
 }
 
+// classes are those of the bytes of a word.
+func classes(e eight, w, inside uint64) uint8 {
+	all := uint8(0)
+	if e.letters&inside != 0 {
+		all = isLetter
+	}
+	if e.upper&inside != 0 {
+		all |= isUpper
+	}
+	if e.digits&inside != 0 {
+		all |= isDigit
+	}
+	if w&highs&inside != 0 {
+		all |= isHigh
+	}
+	return all
+}
+
+// fold appends the bytes in lower case. What has more bytes than dst has room for is cut off: no word of the lexicon is as long.
+func (sc *Scanner) fold(dst, w []byte) []byte {
+	for _, b := range w[:min(len(w), cap(dst))] {
+		dst = append(dst, sc.bytes.fold[b])
+	}
+	return dst
+}
+
+// joined goes on with a word that has digits, or that an apostrophe, an at sign or a dollar sign follows. It returns where the word ends, its hash, and what there is to say of its
+// form.
+func (sc *Scanner) joined(s *Scratch, start, at int, base uint64, all uint8) (end int, hash uint64, form uint8) {
+	text, class, i, h := s.text, &sc.bytes.class, at, base
+	if i+1 < len(text) && text[i] == '\'' && all&isDigit == 0 && class[text[i+1]]&isLetter != 0 {
+		i, h, form = sc.apostrophe(text, start, i, h)
+	}
+	if all&isDigit != 0 {
+		if all&isLetter != 0 && i-start <= maxLeetBytes {
+			if leet, ok := sc.leet(text[start:i]); ok {
+				h, form = leet, form|wordLeet
+			}
+		}
+		s.numbers = append(s.numbers, uint32(len(s.words)))
+	}
+	if i < len(text) && (text[i] == '@' || text[i] == '$') && all&isLetter != 0 {
+		if end, leet, ok := sc.leetAcross(text, start, i); ok {
+			i, h, form = end, leet, form|wordLeet
+		}
+	}
+	return i, h, form
+}
+
 // apostrophe goes on behind the apostrophe in don't and user's. The latter is the word user, marked as an owner.
-func (sc *Scanner) apostrophe(text []byte, _, at int, base uint64) (end int, hash uint64, possessive bool) {
-	h := (base ^ '\'') * fnvPrime
+func (sc *Scanner) apostrophe(text []byte, start, at int, base uint64) (end int, hash uint64, owner uint8) {
 	i := at + 1
 	for i < len(text) && sc.bytes.class[text[i]]&isLetter != 0 {
-		h = (h ^ uint64(sc.bytes.fold[text[i]])) * fnvPrime
 		i++
 	}
+	var room [maxFoldedBytes]byte
+	hash = hashWord(sc.fold(room[:0], text[start:i]))
 	if i == at+2 && sc.bytes.fold[text[at+1]] == 's' {
-		if e := sc.lexicon.find(h); e != nil && e.mask != (mask{}) {
-			return i, h, false // what's and the like have entries of their own
+		if e := sc.lexicon.find(hash); e != nil && e.set != 0 {
+			return i, hash, 0 // what's and the like have entries of their own
 		}
-		return i, base, true
+		return i, base, wordOwner
 	}
-	return i, h, false
+	return i, hash, 0
 }
 
 func leetLetter(b byte) byte {
@@ -191,54 +253,56 @@ func leetLetter(b byte) byte {
 }
 
 // leet reads digits as letters where that makes a word of the lexicon: 1gn0re.
-func (sc *Scanner) leet(w []byte, otherwise uint64) uint64 {
-	h := uint64(fnvOffset)
-	for _, b := range w {
-		h = (h ^ uint64(leetLetter(sc.bytes.fold[b]))) * fnvPrime
+func (sc *Scanner) leet(w []byte) (hash uint64, ok bool) {
+	if len(w) < 4 {
+		return 0, false
 	}
-	if e := sc.lexicon.find(h); e != nil && len(w) >= 4 {
-		return h
+	var room [maxLeetBytes]byte
+	letters := sc.fold(room[:0], w)
+	for i, b := range letters {
+		letters[i] = leetLetter(b)
 	}
-	return otherwise
+	hash = hashWord(letters)
+	return hash, sc.lexicon.find(hash) != nil
 }
 
 // leetAcross does the same where @ and $ stand for letters and would end the word: p@ssword.
-func (sc *Scanner) leetAcross(text []byte, start, at int, otherwise uint64) (end int, hash uint64) {
+func (sc *Scanner) leetAcross(text []byte, start, at int) (end int, hash uint64, ok bool) {
 	i := at
 	for i < len(text) && i-start <= maxLeetBytes && (sc.bytes.class[text[i]]&isWord != 0 || text[i] == '@' || text[i] == '$') {
 		i++
 	}
-	if i-start >= 4 && i-start <= maxLeetBytes {
-		if h := sc.leet(text[start:i], 0); h != 0 {
-			return i, h
-		}
+	if i-start > maxLeetBytes {
+		return at, 0, false
 	}
-	return at, otherwise
+	hash, ok = sc.leet(text[start:i])
+	return i, hash, ok
 }
 
-// look asks the lexicon about the last word: by itself, and as a part of phrases. A word that it does not know is a name if it has a capital inside a sentence.
-// It reports words such as please, behind which a sentence is still at its beginning.
-func (sc *Scanner) look(s *Scratch, hash uint64, possessive bool) (filler bool) {
-	if len(s.active) > 0 {
-		sc.phrases(s, hash)
-	}
-	e, m := sc.lexicon.find(hash), mask{}
-	n := len(s.words) - 1
-	if e != nil {
-		m = e.mask
-		if e.goesOn && len(s.active) < maxPhrases {
-			s.active = append(s.active, phrase{hash: hash, first: uint32(n)})
+// phrases notes the phrases that end with the last word, which is about to be added, and follows those that may go on behind it. pair is the hash of the word before and it.
+func (sc *Scanner) phrases(s *Scratch, hash, pair uint64) {
+	n := uint32(len(s.words))
+	keep := s.active[:0]
+	follow := func(h uint64, first uint32) {
+		e := sc.lexicon.find(h)
+		if e == nil {
+			return
 		}
-	} else if w := &s.words[n]; !w.first && w.class&(isUpper|isDigit) == isUpper && w.end-w.start > 1 && sc.bytes.class[s.text[w.start]]&isUpper != 0 && sc.bytes.class[s.text[w.start+1]]&isUpper == 0 {
-		m = sc.marks.name
+		if e.set != 0 {
+			s.sets[e.set>>6&3] |= 1 << (e.set & 63)
+			s.phrases = append(s.phrases, phraseHit{set: e.set, first: first, last: n})
+		}
+		if e.goesOn && len(keep) < maxPhrases {
+			keep = append(keep, phrase{hash: h, first: first})
+		}
 	}
-	if possessive {
-		m = m.or(sc.marks.owner)
+	for _, p := range s.active {
+		follow(chain(p.hash, hash), p.first)
 	}
-	if m != (mask{}) {
-		s.hit(m, n)
+	if n > 0 && sc.lexicon.mayBePhrase(pair) {
+		follow(pair, n-1)
 	}
-	return m.intersects(sc.marks.filler)
+	s.active = keep
 }
 
 // maxPhrases bounds the phrases that are followed at a time.
