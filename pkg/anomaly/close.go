@@ -52,14 +52,17 @@ func (e *Engine) closeMinute(m *minute) {
 		}
 		return bytes.Compare(a.key.id[:], b.key.id[:])
 	})
-	for i := range e.order {
-		c := e.order[i].c
-		if e.order[i].key.kind == kindProducer {
-			e.closeProducer(m.number, c)
-		} else {
-			e.closeCell(m.number, c)
-		}
-		e.dropCell(c)
+	producers := len(e.order)
+	for producers > 0 && e.order[producers-1].key.kind == kindProducer {
+		producers--
+	}
+	for i := range e.order[:producers] {
+		e.closeCell(m.number, e.order[i].c)
+		e.dropCell(e.order[i].c)
+	}
+	e.closeProducers(m.number, e.order[producers:])
+	for i := range e.order[producers:] {
+		e.dropCell(e.order[producers+i].c)
 	}
 	delete(e.open, m.number)
 	if e.last == m {

@@ -103,7 +103,8 @@ type Engine struct {
 	traits    map[traitKey]traits
 	protected map[string]bool
 	producers map[entityKey]*producer
-	silence   int64 // the first minute at which a producer may be silent; noMinute: look
+	numbered  map[[16]byte]*producer // by the id of their names, those with which numbers are kept
+	silence   int64                  // the first minute at which a producer may be silent; noMinute: look
 
 	partitions []partition
 	open       map[int64]*minute
@@ -165,7 +166,7 @@ func New(cfg Config) (*Engine, error) {
 	e := &Engine{
 		cfg: cfg, gapMinutes: int64(cfg.Gap / time.Minute),
 		tenants: map[string]*tenant{}, index: map[entityKey]uint32{}, traits: map[traitKey]traits{}, protected: map[string]bool{},
-		producers: map[entityKey]*producer{}, silence: math.MaxInt64,
+		producers: map[entityKey]*producer{}, numbered: map[[16]byte]*producer{}, silence: math.MaxInt64,
 		open: map[int64]*minute{}, first: math.MaxInt64, closed: noMinute,
 		lives: make([]live, 1), // 0: none
 	}

@@ -1,16 +1,22 @@
 package anomaly
 
 import (
+	"bytes"
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
+
+	"github.com/google/uuid"
 )
 
-// producer is what is kept of a sending process: how far its numbers have been seen without a gap, and for how long it is silent at most.
+// producer is what is kept of a sending process and a tenant whose events it sends: for how long it is silent at most, and, in one of its tenants, how far its
+// numbers have been seen without a gap.
 type producer struct {
 	key  entityKey
 	name string
-	// From base to most, seen numbers were seen. A process that begins again at 0 is another one.
+	// From base to most, seen numbers were seen; none: they are kept in another tenant. A process that begins again at 0 is another one.
 	base, most, seen uint64
 	// missing is how many were missing at the end of the last minute, and gapSince since when; reported is how many of them were said.
 	missing, reported uint64
@@ -57,12 +63,33 @@ func (e *Engine) produced(m *minute, t *tenant, o *Observation) {
 	c.show(&r)
 }
 
-// closeProducer counts a producer's minute.
-func (e *Engine) closeProducer(number int64, c *cell) {
+// closeProducers ends a minute of producers: of each and its tenant, when it was active, and of each over all tenants, its numbers.
+func (e *Engine) closeProducers(number int64, cells []cellOrder) {
+	for i := range cells {
+		e.closeActivity(number, cells[i].c)
+	}
+	slices.SortFunc(cells, func(a, b cellOrder) int {
+		if c := bytes.Compare(a.key.id[:], b.key.id[:]); c != 0 {
+			return c
+		}
+		return cmp.Compare(e.byIndex[a.key.tenant].name, e.byIndex[b.key.tenant].name)
+	})
+	for len(cells) > 0 {
+		n := 1
+		for n < len(cells) && cells[n].key.id == cells[0].key.id {
+			n++
+		}
+		e.closeNumbers(number, cells[:n])
+		cells = cells[n:]
+	}
+}
+
+// closeActivity notes that a producer has sent something of a tenant in this minute.
+func (e *Engine) closeActivity(number int64, c *cell) {
 	ent := e.entities.at(c.entity)
 	p := e.producers[ent.key]
 	if p == nil {
-		p = &producer{key: ent.key, name: e.names.list[ent.name], base: c.seqLeast, first: number, gapSince: noMinute}
+		p = &producer{key: ent.key, name: e.names.list[ent.name], first: number, gapSince: noMinute}
 		e.producers[ent.key] = p
 	} else {
 		if pause := number - p.last; pause > p.quiet {
@@ -72,12 +99,6 @@ func (e *Engine) closeProducer(number int64, c *cell) {
 		}
 		p.silent = false
 	}
-	if c.seqLeast == 0 && p.minutes > 0 {
-		// It has begun anew, and this minute may hold numbers of both lives: counting goes on with the next.
-		p.anew = true
-	} else if p.anew {
-		p.base, p.most, p.seen, p.missing, p.reported, p.gapSince, p.anew = c.seqLeast, 0, 0, 0, 0, noMinute, false
-	}
 	p.last = number
 	if p.minutes < math.MaxUint32 {
 		p.minutes++
@@ -85,14 +106,45 @@ func (e *Engine) closeProducer(number int64, c *cell) {
 	p.dirty = true
 	e.silence = noMinute
 	e.touch(c.entity)
+}
+
+// closeNumbers counts a producer's numbers, which run through all tenants that it sends events of. They are kept with the first of them (in its first minute, the
+// first by name), which is also whose incident a gap is: whose events are missing nobody can know.
+func (e *Engine) closeNumbers(number int64, cells []cellOrder) {
+	id, all := cells[0].key.id, cell{seqLeast: math.MaxUint64}
+	for i := range cells {
+		c := cells[i].c
+		all.seqLeast, all.seqMost, all.events = min(all.seqLeast, c.seqLeast), max(all.seqMost, c.seqMost), saturated(all.events, c.events)
+	}
+	p := e.numbered[id]
+	begins := p == nil
+	if begins {
+		p = e.producers[cells[0].key]
+		p.base = all.seqLeast
+		e.numbered[id] = p
+	}
+	var own *cell // what stands in an incident is of its tenant
+	for i := range cells {
+		if cells[i].key == p.key {
+			own = cells[i].c
+		}
+	}
+	p.dirty = true
+	if i, ok := e.index[p.key]; ok {
+		e.touch(i)
+	}
+	if all.seqLeast == 0 && !begins {
+		// It has begun anew, and this minute may hold numbers of both lives: counting goes on with the next.
+		p.anew = true
+	} else if p.anew {
+		p.base, p.most, p.seen, p.missing, p.reported, p.gapSince, p.anew = all.seqLeast, 0, 0, 0, 0, noMinute, false
+	}
 	if p.anew {
 		return
 	}
-	if c.seqLeast < p.base {
-		p.base = c.seqLeast
-	}
-	p.most = max(p.most, c.seqMost)
-	p.seen = saturated(p.seen, c.events)
+	p.base = min(p.base, all.seqLeast)
+	p.most = max(p.most, all.seqMost)
+	p.seen = saturated(p.seen, all.events)
 	p.missing = 0
 	if span := p.most - p.base; span != math.MaxUint64 && span+1 > p.seen {
 		p.missing = span + 1 - p.seen
@@ -107,7 +159,7 @@ func (e *Engine) closeProducer(number int64, c *cell) {
 		e.found.addProducer(e, p, number, clue{
 			group: groupProducer, name: "gap.sequence", score: min(2+math.Log10(float64(p.missing-p.reported)), 6),
 			wanted: "numbers without gaps", pretty: fmt.Sprintf("%d events are missing before number %d", p.missing-p.reported, p.most),
-		}, c)
+		}, own)
 		p.reported, p.gapSince = p.missing, noMinute
 	}
 }
@@ -153,13 +205,44 @@ func (e *Engine) closeSilences(number int64) {
 	slices.SortFunc(silent, func(a, b *producer) int { return compareKeys(e, a.key, b.key) })
 	for _, p := range silent {
 		p.silent, p.dirty = true, true
+		if i, ok := e.index[p.key]; ok {
+			e.touch(i)
+		}
+		if e.replaced(p) {
+			continue
+		}
 		e.found.addProducer(e, p, number, clue{
 			group: groupProducer, name: "silence.producer", score: 4,
 			wanted: fmt.Sprintf("at most %d minutes without an event", p.quiet), pretty: fmt.Sprintf("nothing for %d minutes", number-p.last),
 		}, nil)
-		if i, ok := e.index[p.key]; ok {
-			e.touch(i)
-		}
 	}
 	e.silence = noMinute
+}
+
+// replaced tells whether another process of the same service has sent events of the tenant since: after a release each process has a new id.
+func (e *Engine) replaced(p *producer) bool {
+	name, ok := service(p.name)
+	if !ok {
+		return false
+	}
+	for _, q := range e.producers {
+		if q.key.tenant == p.key.tenant && q.last > p.last {
+			if other, ok := service(q.name); ok && other == name {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// service is the name of a producer without the UUID that tells its starts apart, "" if it is nothing else; false: there is none, it has one name for good.
+func service(producer string) (name string, ok bool) {
+	id := producer
+	if i := strings.LastIndexByte(producer, '/'); i >= 0 {
+		name, id = producer[:i], producer[i+1:]
+	}
+	if len(id) != 36 || uuid.Validate(id) != nil {
+		return "", false
+	}
+	return name, true
 }

@@ -191,6 +191,9 @@ func (e *Engine) entityFields(x *codec, ent *entity) {
 		p.fields(x)
 		if x.decode && x.err == nil {
 			e.producers[ent.key] = p
+			if p.seen > 0 {
+				e.numbered[ent.key.id] = p
+			}
 			e.silence = noMinute
 		}
 		return
