@@ -109,7 +109,7 @@ func (w *world) order(ctx context.Context, order alert.Order, about *whom) error
 		return w.running(err)
 	}
 	defer systems.Close()
-	order.At, order.By = time.Now(), "command line"
+	order.At, order.By = time.Now(), byCommandLine
 	if about != nil {
 		if err := about.fill(ctx, systems.Vault, &order); err != nil {
 			return err

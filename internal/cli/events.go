@@ -83,12 +83,12 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 		_, _ = fmt.Fprintln(w.stderr, "no events")
 	}
 	if err == nil && c.AsDPO {
-		err = privacy.NoteRead(ctx, systems.Vault, "events", map[string]string{
+		err = privacy.NoteRead(ctx, systems.Vault, byCommandLine, "events", map[string]string{
 			"restricted": "shown", "contents": strconv.FormatBool(c.Content), "count": strconv.Itoa(len(found)),
 		})
 	}
 	if err == nil && c.Reveal {
-		err = privacy.NoteRead(ctx, systems.Vault, "identity", map[string]string{
+		err = privacy.NoteRead(ctx, systems.Vault, byCommandLine, "identity", map[string]string{
 			"subject": subject.String(), "reason": c.Reason, "contents": strconv.FormatBool(c.Content), "count": strconv.Itoa(len(found)),
 		})
 	}

@@ -102,7 +102,7 @@ func (c *gdprBreachStatusCommand) eachSubject(ctx context.Context, w *world, sys
 		if names = privacy.UnrestrictedNames; c.AsDPO {
 			names, about["restricted"] = privacy.AllNames, "shown"
 		}
-		if err := privacy.NoteRead(ctx, systems.Vault, "the people of a breach", about); err != nil {
+		if err := privacy.NoteRead(ctx, systems.Vault, byCommandLine, "the people of a breach", about); err != nil {
 			return err
 		}
 	}

@@ -8,6 +8,9 @@ import (
 	"github.com/agentaudit/agentaudit/pkg/chain"
 )
 
+// byCommandLine stands in the log for who asks or orders something with a command: nobody has logged in.
+const byCommandLine = "command line"
+
 // printable replaces what could move the cursor, hide text or run on a terminal: what is printed comes from
 // whoever sends events.
 func printable(text string) string {

@@ -147,32 +147,14 @@ func (p *partition) start(ctx context.Context) (int64, error) {
 
 // follow takes records from an offset on until ctx ends or following fails, and returns where to go on.
 func (p *partition) follow(ctx context.Context, from int64, lag prometheus.Gauge) (next int64, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	batches := make(chan *kafkaio.Batch)
-	ended := make(chan error, 1)
-	go func() { // ends with ctx or by failing, and is awaited below
-		ended <- p.intake.deps.Kafka.Follow(ctx, p.assigned.Topic, p.assigned.Partition, from, batches)
-	}()
-	next = from
-	for {
-		select {
-		case batch := <-batches:
-			done := p.takeAll(ctx, batch)
-			if done {
-				next = batch.Next
-				p.assigned.Commit(next) // the vault has them all
-				lag.Set(float64(batch.HighWatermark - batch.Next))
-			}
-			batch.Release()
-			if !done { // ctx has ended
-				cancel()
-				return next, <-ended
-			}
-		case err := <-ended:
-			return next, err
+	return p.intake.deps.Kafka.Each(ctx, p.assigned.Topic, p.assigned.Partition, from, func(batch *kafkaio.Batch) error {
+		if !p.takeAll(ctx, batch) {
+			return ctx.Err()
 		}
-	}
+		p.assigned.Commit(batch.Next) // the vault has them all
+		lag.Set(float64(batch.HighWatermark - batch.Next))
+		return nil
+	})
 }
 
 // takeAll returns false if ctx ended before the vault had all of a batch.

@@ -5,10 +5,15 @@ import (
 	"encoding/base64"
 	"fmt"
 
+	"github.com/google/uuid"
+
 	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/notify"
+	"github.com/agentaudit/agentaudit/internal/privacy"
+	"github.com/agentaudit/agentaudit/internal/vault"
+	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
 // NewNotifier makes what tells people of incidents. What they answer is signed by signer and said in the log, from where the detector hears it.
@@ -17,9 +22,16 @@ func NewNotifier(base Base, systems *Systems, signer *author.Author) (*notify.No
 	if err != nil {
 		return nil, err
 	}
+	return notify.New(cfg, notifyDeps(base, systems, signer))
+}
+
+func notifyDeps(base Base, systems *Systems, signer *author.Author) notify.Deps {
 	topic := base.Config.Ingest.Topics.System
-	return notify.New(cfg, notify.Deps{
+	return notify.Deps{
 		Kafka: systems.Kafka, Vault: systems.Vault, Metrics: base.Metrics, Log: base.Log,
+		Reveal: func(ctx context.Context, tenant string, subject uuid.UUID) (string, error) {
+			return nameForSlack(ctx, systems.Vault, tenant, gdpr.SubjectID(subject))
+		},
 		Checkpoints: func(ctx context.Context) ([]notify.Checkpoint, error) {
 			signed, err := systems.Vault.Checkpoints(ctx)
 			if err != nil {
@@ -32,14 +44,45 @@ func NewNotifier(base Base, systems *Systems, signer *author.Author) (*notify.No
 			return list, nil
 		},
 		Feedback: func(ctx context.Context, f notify.Feedback) error {
-			order := alert.Order{Verb: verbs[f.Verdict], At: f.At, By: f.By, Incident: f.Incident, Until: f.Until}
+			order := alert.Order{Verb: verbOf(f.Verdict), At: f.At, By: f.By, Incident: f.Incident, Until: f.Until}
 			return SayOrder(ctx, systems.Kafka, topic, signer, &order)
 		},
-	})
+	}
 }
 
-// verbs are what the buttons of messages mean.
-var verbs = map[notify.Verdict]alert.Verb{notify.Acknowledged: alert.Acknowledge, notify.Snoozed: alert.Snooze, notify.FalsePositive: alert.FalsePositive}
+// nameForSlack returns who a pseudonym is, after it was noted that Slack is told; "" if nobody may be told: the person is unknown, erased or restricted.
+func nameForSlack(ctx context.Context, v *vault.Vault, tenant string, subject gdpr.SubjectID) (string, error) {
+	ids := []gdpr.SubjectID{subject}
+	restricted, err := v.Restricted(ctx, ids)
+	if err != nil || restricted[subject] {
+		return "", err
+	}
+	people, err := v.Identify(ctx, ids)
+	if err != nil {
+		return "", err
+	}
+	who := people[subject]
+	if who.User == "" || who.Tenant != tenant {
+		return "", nil
+	}
+	if err := privacy.NoteRead(ctx, v, "Slack", "identity", map[string]string{"subject": subject.String(), "reason": "detector.slack.show_identities"}); err != nil {
+		return "", err
+	}
+	return who.User, nil
+}
+
+// verbOf is what a button of a message means. Of what is no verdict it is none, which no order is accepted with.
+func verbOf(v notify.Verdict) alert.Verb {
+	switch v {
+	case notify.Acknowledged:
+		return alert.Acknowledge
+	case notify.Snoozed:
+		return alert.Snooze
+	case notify.FalsePositive:
+		return alert.FalsePositive
+	}
+	return ""
+}
 
 // SayOrder says an order about alerts in the log. It returns when Kafka has it; ingest seals it, and the detector hears it, soon after.
 func SayOrder(ctx context.Context, kafka *kafkaio.Client, topic string, signer *author.Author, order *alert.Order) error {
