@@ -38,7 +38,7 @@ func Record(in *anomaly.Incident, by string, now time.Time) (events.Record, erro
 		tenant = author.Tenant
 	}
 	return events.Record{
-		EventID: events.UUID(revisionID(in)), Time: now, Type: TypeIncident, Action: string(in.Status), Outcome: events.Success, Tenant: tenant,
+		EventID: events.UUID(RevisionID(in)), Time: now, Type: TypeIncident, Action: string(in.Status), Outcome: events.Success, Tenant: tenant,
 		Agent: events.Agent{ID: by},
 		Attributes: map[string]string{
 			"incident": in.ID.String(), "revision": strconv.FormatUint(uint64(in.Revision), 10), "severity": in.Severity.String(), "title": in.Title,
@@ -60,8 +60,8 @@ func fitting[T any](list []T) (string, error) {
 	}
 }
 
-// revisionID returns a UUID of version 8 (RFC 9562, 5.8) made of an incident's id and revision.
-func revisionID(in *anomaly.Incident) uuid.UUID {
+// RevisionID is the event id of a revision's entry: a UUID of version 8 (RFC 9562, 5.8) made of the incident's id and the revision.
+func RevisionID(in *anomaly.Incident) uuid.UUID {
 	sum := sha256.Sum256(binary.BigEndian.AppendUint32(append([]byte("agentaudit alert.incident\x00"), in.ID[:]...), in.Revision))
 	id := uuid.UUID(sum[:16])
 	id[6] = id[6]&0x0f | 0x80

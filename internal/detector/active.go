@@ -1,12 +1,17 @@
 package detector
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/inspect"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/observe"
@@ -37,6 +42,11 @@ type detection struct {
 	events   []int64 // next offset of each partition of the events' topic, as handed to the engine
 	behind   []int64 // how many records were behind it then
 	observed []bool  // whether the engine was given anything of the partition
+	// alerts is, of each partition of the topic of alerts, up to where all that stands there stands in the log too; unsealed is what the last turn may have said
+	// behind that and nowhere else.
+	alerts   []int64
+	unsealed map[[16]byte]anomaly.Incident // by the event id of its entry
+	unasked  bool                          // somebody may have been erased, and the vault could not say who
 	system   []int64
 	taken    []anomaly.Incident
 
@@ -54,16 +64,20 @@ func (d *Detector) detect(ctx context.Context, turn *vault.Turn) error {
 	if err != nil {
 		return err
 	}
-	places, err := restore(ctx, d.deps.Vault, engine)
+	places, err := restore(ctx, d.deps.Vault, engine, func(err error) {
+		d.metrics.refused.Inc()
+		d.deps.Log.Error("a state cannot be read and is left out; whom it is about is learned anew", "error", err)
+	})
 	if err != nil {
 		return err
 	}
 	known := newSaid()
-	if err := d.recall(ctx, known); err != nil {
+	alerts, unsealed, err := d.recall(ctx, known, places)
+	if err != nil {
 		return err
 	}
 	t := &detection{
-		detector: d, engine: engine, publisher: publisher{d, known}, snapshots: newSnapshots(d.deps.Vault, turn),
+		detector: d, engine: engine, publisher: publisher{d, known}, alerts: alerts, unsealed: unsealed, snapshots: newSnapshots(d.deps.Vault, turn),
 		batches: make(chan *batch), words: make(chan word), destroyed: make(chan []gdpr.SubjectID, 16),
 		commits: make(chan map[int]int64),
 	}
@@ -98,30 +112,60 @@ func (d *Detector) from(ctx context.Context, topic string, places vault.Detector
 
 func place(topic string, partition int) string { return fmt.Sprintf("%s/%d", topic, partition) }
 
-// recall reads what was said on the topic of alerts.
-func (d *Detector) recall(ctx context.Context, known *said) error {
-	end, err := ends(ctx, d.deps.Kafka, d.cfg.AlertsTopic)
+// maxUnsealed bounds the revisions that are looked for in the log at a start: some were said between the last snapshot and its end, and no more than a few behind
+// the last that stands there too.
+const maxUnsealed = 10_000
+
+// recall reads what was said on the topic of alerts. It returns where each partition ends, and the revisions behind the snapshot's place, which the last turn may not
+// have come to say in the log.
+func (d *Detector) recall(ctx context.Context, known *said, places vault.DetectorPlaces) (end []int64, unsealed map[[16]byte]anomaly.Incident, err error) {
+	end, err = ends(ctx, d.deps.Kafka, d.cfg.AlertsTopic)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
+	unsealed = map[[16]byte]anomaly.Incident{}
 	for partition, end := range end {
 		start, _, err := d.deps.Kafka.Offsets(ctx, d.cfg.AlertsTopic, partition)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
+		sealed, snapshot := places[place(d.cfg.AlertsTopic, partition)]
 		if err := d.readTo(ctx, d.cfg.AlertsTopic, partition, start, end, func(rec *kafkaio.Record) error {
 			in, err := anomaly.ParseIncident(rec.Value)
 			if rec.CutBytes > 0 || err != nil {
 				d.deps.Log.Warn("a record on the topic of alerts is no incident and is left out", "partition", partition, "offset", rec.Offset)
 				return nil
 			}
+			if snapshot && rec.Offset >= sealed && len(unsealed) < maxUnsealed {
+				unsealed[alert.RevisionID(&in)] = in
+			}
 			return known.heard(&in, time.Time{})
 		}); err != nil {
-			return err
+			return nil, nil, err
 		}
 	}
 	known.trim()
-	return nil
+	return end, unsealed, nil
+}
+
+// seal says in the log what was said on the topic of alerts only: the process ended in between. It comes behind listen, which has heard what stands in the log.
+func (t *detection) seal(ctx context.Context) error {
+	var records []kafkaio.Message
+	for _, in := range slices.SortedFunc(maps.Values(t.unsealed), func(a, b anomaly.Incident) int {
+		return cmp.Or(a.First.Compare(b.First), bytes.Compare(a.ID[:], b.ID[:]), cmp.Compare(a.Revision, b.Revision))
+	}) {
+		record, err := t.publisher.sealed(&in)
+		if err != nil {
+			return err
+		}
+		records = append(records, record)
+	}
+	t.unsealed = nil
+	if len(records) == 0 {
+		return nil
+	}
+	t.detector.deps.Log.Warn("incidents that were said and did not come to stand in the log are said there now", "revisions", len(records))
+	return t.publisher.send(ctx, t.detector.cfg.SystemTopic, records)
 }
 
 // readTo gives each record of a partition from one offset to another to take.
@@ -167,6 +211,9 @@ func (t *detection) run(ctx context.Context) error {
 	group.Go(func() error { return cache.Run(ctx) }) // ends with ctx
 	// What was ordered before is heard first: whatever happens then is weighed as it was the first time.
 	if err := t.listen(ctx, group); err != nil {
+		return err
+	}
+	if err := t.seal(ctx); err != nil {
 		return err
 	}
 	t.tellPartitions()
@@ -247,6 +294,7 @@ func (t *detection) loop(ctx context.Context) error {
 			<-t.snapshots.done //nolint:errcheck // too late to be told to anybody
 		}
 	}()
+	t.snapshot(ctx) // before anything is said: what stands on the topic of alerts by then stands in the log
 	for {
 		select {
 		case b := <-t.batches:
@@ -266,7 +314,7 @@ func (t *detection) loop(ctx context.Context) error {
 			}
 		case <-snapshot.C:
 			t.publisher.said.trim()
-			t.snapshots.begin(ctx, t.engine, t.places())
+			t.snapshot(ctx)
 		case err := <-t.snapshots.done:
 			warning, lost := t.snapshots.ended(err)
 			if lost != nil {
@@ -276,6 +324,11 @@ func (t *detection) loop(ctx context.Context) error {
 				t.detector.deps.Log.Warn("what was learned could not be stored, it is stored with the next snapshot", "error", warning)
 			}
 		case <-commit.C:
+			if t.unasked {
+				if err := t.forget(ctx, nil); err != nil {
+					return err
+				}
+			}
 			select {
 			case t.commits <- t.positions():
 			default: // the last one is still on its way
@@ -288,6 +341,14 @@ func (t *detection) loop(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// snapshot begins to store what was learned. All that was said until now stands on both topics.
+func (t *detection) snapshot(ctx context.Context) {
+	if end, err := ends(ctx, t.detector.deps.Kafka, t.detector.cfg.AlertsTopic); err == nil {
+		t.alerts = end // otherwise it is looked for in the log once more than needed
+	}
+	t.snapshots.begin(ctx, t.engine, t.places())
 }
 
 // observe gives a batch to the engine and back to its reader.
@@ -314,6 +375,8 @@ func (t *detection) hear(ctx context.Context, w word) {
 	switch {
 	case !w.heartbeat.IsZero():
 		t.beat(ctx, w.heartbeat.Add(-heartbeatSlack))
+	case w.revision != [16]byte{}:
+		delete(t.unsealed, w.revision)
 	case w.order != nil:
 		if d, ok := t.publisher.said.directive(w.order); ok {
 			t.engine.Direct(d)
@@ -337,11 +400,13 @@ func (t *detection) beat(ctx context.Context, at time.Time) {
 // forget drops what was learned of people who are gone; nil: of those of whom the vault says so.
 func (t *detection) forget(ctx context.Context, ids []gdpr.SubjectID) error {
 	if ids == nil {
+		t.unasked = false
 		var all []gdpr.SubjectID
 		t.engine.EachSubject(func(subject [16]byte) { all = append(all, gdpr.SubjectID(subject)) })
 		there, err := t.detector.deps.Vault.Existing(ctx, all)
 		if err != nil {
-			// Nobody is forgotten on suspicion; the cache tells again as soon as the vault answers.
+			// Nobody is forgotten on suspicion. It is asked again until it answers.
+			t.unasked = true
 			t.detector.deps.Log.Warn("the vault cannot say who was erased", "error", err)
 			return nil
 		}
@@ -370,6 +435,9 @@ func (t *detection) places() vault.DetectorPlaces {
 	}
 	for number, next := range t.system {
 		places[place(t.detector.cfg.SystemTopic, number)] = next
+	}
+	for number, next := range t.alerts {
+		places[place(t.detector.cfg.AlertsTopic, number)] = next
 	}
 	return places
 }

@@ -13,6 +13,7 @@ type metrics struct {
 	events   *prometheus.CounterVec // family, outcome
 	rejected prometheus.Counter
 	skipped  prometheus.Counter
+	refused  prometheus.Counter
 	waits    prometheus.Counter
 	lag      *prometheus.GaugeVec // partition
 	active   prometheus.Gauge
@@ -33,6 +34,9 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		skipped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "agentaudit_detector_skips_total", Help: "Times that reading went on elsewhere because Kafka no longer had the wanted offset.",
 		}),
+		refused: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "agentaudit_detector_states_refused_total", Help: "States of the last snapshot that could not be read; whom they are about is learned anew.",
+		}),
 		waits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "agentaudit_detector_vault_waits_total", Help: "Times that a newcomer, and the partition behind, waited because the vault did not answer.",
 		}),
@@ -49,7 +53,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "agentaudit_alerts_total", Help: "Incidents raised, by severity when they were first said.",
 		}, []string{"severity"}),
 	}
-	for _, c := range []prometheus.Collector{m.events, m.rejected, m.skipped, m.waits, m.lag, m.active, m.subjects, m.alerts} {
+	for _, c := range []prometheus.Collector{m.events, m.rejected, m.skipped, m.refused, m.waits, m.lag, m.active, m.subjects, m.alerts} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

@@ -3,7 +3,6 @@ package detector
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
@@ -69,17 +68,17 @@ func (s *snapshots) forget(subject [16]byte) {
 	}
 }
 
-// restore has the engine take up the last snapshot, and returns where to read on.
-func restore(ctx context.Context, v *vault.Vault, engine *anomaly.Engine) (vault.DetectorPlaces, error) {
-	places, err := v.LoadDetector(ctx, func(s vault.DetectorState) error {
+// restore has the engine take up the last snapshot, and returns where to read on. A state that cannot be read, because it is damaged or from another version of the
+// program, is told to refused and left out: whom it was about is learned anew. Were it an error, one row would end all detection for good.
+func restore(ctx context.Context, v *vault.Vault, engine *anomaly.Engine, refused func(error)) (vault.DetectorPlaces, error) {
+	return v.LoadDetector(ctx, func(s vault.DetectorState) error {
 		key, err := anomaly.ParseKey(s.ID)
-		if err != nil {
-			return fmt.Errorf("restore the detector's state: %w", err)
+		if err == nil {
+			err = engine.Restore(key, s.State)
 		}
-		if err := engine.Restore(key, s.State); err != nil {
-			return fmt.Errorf("restore the detector's state: %w", err)
+		if err != nil {
+			refused(err)
 		}
 		return nil
 	})
-	return places, err
 }

@@ -18,12 +18,13 @@ import (
 
 const typeHeartbeat = "audit.heartbeat"
 
-// word is what one of our own processes said that matters to detection. Exactly one of its members is set.
+// word is what one of our own processes said that matters to detection. At most one of its members is set.
 type word struct {
 	partition int
 	next      int64
 	heartbeat time.Time
 	order     *alert.Order
+	revision  [16]byte // of an incident stands in the log: the event id of its entry
 }
 
 // listener reads one partition of the topic of system records. Only what bears a known author's signature counts: everybody who may write to Kafka could
@@ -115,12 +116,15 @@ func (l *listener) word(ctx context.Context, rec *kafkaio.Record) (word, error) 
 		return word{}, nil
 	}
 	kind := l.event.Raw(events.FieldType)
-	if !bytes.Equal(kind, []byte(typeHeartbeat)) && !bytes.Equal(kind, []byte(alert.TypeOrder)) {
+	if !bytes.Equal(kind, []byte(typeHeartbeat)) && !bytes.Equal(kind, []byte(alert.TypeOrder)) && !bytes.Equal(kind, []byte(alert.TypeIncident)) {
 		return word{}, nil
 	}
 	genuine, err := l.genuine(ctx, rec)
 	if err != nil || !genuine {
 		return word{}, err
+	}
+	if bytes.Equal(kind, []byte(alert.TypeIncident)) {
+		return word{revision: l.event.ID()}, nil
 	}
 	at := time.UnixMilli(rec.TimeMillis)
 	if bytes.Equal(kind, []byte(typeHeartbeat)) {

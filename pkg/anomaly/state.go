@@ -119,7 +119,12 @@ func (e *Engine) restore(key Key, state []byte) error {
 	x := &codec{data: state[1:], decode: true}
 	if key.Kind == StateEngine {
 		e.engineFields(x)
-		return x.end()
+		err := x.end()
+		if err != nil {
+			// Half of it would be worse than none: minutes that count as closed are not looked at.
+			e.closed, e.partitions, e.directives.waiting = noMinute, nil, nil
+		}
+		return err
 	}
 	t := e.tenant(key.Tenant)
 	if t == nil {
