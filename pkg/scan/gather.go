@@ -86,14 +86,19 @@ func (sc *Scanner) gather(s *Scratch) []hit {
 		if w.set == 0 && w.form&(wordOwner|wordName) == 0 {
 			continue
 		}
-		m := sc.lexicon.sets[w.set]
+		if len(s.hits) == cap(s.hits) {
+			s.hits = slices.Grow(s.hits, 1)
+		}
+		s.hits = s.hits[:len(s.hits)+1]
+		h := &s.hits[len(s.hits)-1]
+		h.mask, h.start, h.end, h.word, h.last, h.sentence = sc.lexicon.sets[w.set], w.start, w.end, uint32(i+1), uint32(i+1), w.sentence
+		h.first, h.line, h.mark = w.form&wordFirst != 0, w.form&wordLine != 0, false
 		if w.form&wordName != 0 {
-			m = sc.marks.name
+			h.mask = sc.marks.name
 		}
 		if w.form&wordOwner != 0 {
-			m = m.or(sc.marks.owner)
+			h.mask = h.mask.or(sc.marks.owner)
 		}
-		s.hits = append(s.hits, hit{mask: m, start: w.start, end: w.end, word: uint32(i + 1), last: uint32(i + 1), sentence: w.sentence, first: w.form&wordFirst != 0, line: w.form&wordLine != 0})
 	}
 	sorted := len(s.hits)
 	for _, p := range s.phrases {

@@ -1,6 +1,9 @@
 package scan
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // The classes of bytes. Bytes from 0x80 on are parts of letters: what is left of other characters after normalising is punctuation in ASCII.
 const (
@@ -152,16 +155,23 @@ func (sc *Scanner) tokenise(s *Scratch, from int) {
 		if len(s.active) > 0 || lexicon.mayBePhrase(pair) {
 			sc.phrases(s, h, pair)
 		}
-		known, set, keeps := lexicon.place(h), uint16(0), uint8(0)
-		if known.hash == h {
-			set, keeps = known.set, known.keeps
-		}
+		// Without a jump: every other word would be guessed wrongly.
+		known := lexicon.place(h)
+		differs := known.hash ^ h
+		same := uint16((differs|-differs)>>63) - 1
+		set, keeps := known.set&same, known.keeps&uint8(same)
 		s.sets[set>>6&3] |= 1 << (set & 63)
-		if all&(isUpper|isDigit) == isUpper && form&wordFirst == 0 && known.hash != h && i-start > 1 && class[text[start]]&isUpper != 0 && class[text[start+1]]&isUpper == 0 {
+		if all&(isUpper|isDigit) == isUpper && form&wordFirst == 0 && differs != 0 && i-start > 1 && class[text[start]]&isUpper != 0 && class[text[start+1]]&isUpper == 0 {
 			form |= wordName
 		}
 		s.forms |= form
-		s.words = append(s.words, word{hash: h, start: uint32(start), end: uint32(i), sentence: sentence, set: set, class: all, form: form})
+		// Field by field: a whole word would be put together elsewhere and copied, which waits for its parts.
+		if number == cap(s.words) {
+			s.words = slices.Grow(s.words, 1)
+		}
+		s.words = s.words[:number+1]
+		to := &s.words[number]
+		to.hash, to.start, to.end, to.sentence, to.set, to.class, to.form = h, uint32(start), uint32(i), sentence, set, all, form
 		form &= keeps
 	}
 }
