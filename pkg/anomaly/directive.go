@@ -3,7 +3,6 @@ package anomaly
 import (
 	"math"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 )
@@ -118,7 +117,19 @@ func (e *Engine) direct(d *Directive, number int64) {
 			return
 		}
 	}
-	bars := slices.DeleteFunc(slices.Clone(e.directives.bars[key]), func(b bar) bool { return b.until <= number })
+	bars := d.change(e.directives.bars[key], number)
+	if e.directives.bars == nil {
+		e.directives.bars = map[entityKey][]bar{}
+	}
+	if e.directives.bars[key] = bars; len(bars) == 0 {
+		delete(e.directives.bars, key)
+	}
+	e.touch(i)
+}
+
+// change returns the bars of whom the directive is about, after it.
+func (d *Directive) change(bars []bar, number int64) []bar {
+	bars = slices.DeleteFunc(slices.Clone(bars), func(b bar) bool { return b.until <= number })
 	signals := d.Signals
 	if len(signals) == 0 {
 		signals = []string{""}
@@ -139,13 +150,26 @@ func (e *Engine) direct(d *Directive, number int64) {
 			bars = append(bars, bar{signal, number + falsePositiveLasts, falsePositiveRaise})
 		}
 	}
-	if e.directives.bars == nil {
-		e.directives.bars = map[entityKey][]bar{}
+	return bars
+}
+
+// barsOf returns what holds signals of an entity back in a minute. Of a minute that is still open that is also what waits for it to close: who asked for silence
+// is not told meanwhile.
+func (e *Engine) barsOf(ent *entity, number int64) []bar {
+	bars := e.directives.bars[ent.key]
+	for i := range e.directives.waiting {
+		d := &e.directives.waiting[i]
+		if floorDiv(d.At, microsPerMinute) > number {
+			break
+		}
+		if d.Kind == Acknowledge || d.Tenant != e.byIndex[ent.key.tenant].name {
+			continue
+		}
+		if key, ok := keyOf(ent.key.tenant, d.Of, d.Subject, d.Entity); ok && key == ent.key {
+			bars = d.change(bars, number)
+		}
 	}
-	if e.directives.bars[key] = bars; len(bars) == 0 {
-		delete(e.directives.bars, key)
-	}
-	e.touch(i)
+	return bars
 }
 
 // keyOf finds who is meant.
@@ -174,7 +198,7 @@ func (b *bar) matches(signal string) bool {
 
 // suppressed takes out of a verdict, from one clue on, what people do not want to hear.
 func (e *Engine) suppressed(v *verdict, ent *entity, number int64, from int) {
-	bars := e.directives.bars[ent.key]
+	bars := e.barsOf(ent, number)
 	if len(bars) == 0 {
 		return
 	}
@@ -191,18 +215,4 @@ func (e *Engine) suppressed(v *verdict, ent *entity, number int64, from int) {
 		}
 	}
 	v.clues = kept
-}
-
-// SnoozeUntil is the directive that silences an incident's entity for a while.
-func SnoozeUntil(in *Incident, at, until time.Time) Directive {
-	return Directive{Kind: Suppress, At: at.UnixMicro(), Until: until.UnixMicro(), Incident: in.ID, Tenant: in.Tenant, Of: in.Kind, Subject: in.Subject, Entity: in.Entity}
-}
-
-// NotAnIncident is the directive that says an incident was a false positive.
-func NotAnIncident(in *Incident, at time.Time) Directive {
-	d := Directive{Kind: FalsePositive, At: at.UnixMicro(), Incident: in.ID, Tenant: in.Tenant, Of: in.Kind, Subject: in.Subject, Entity: in.Entity}
-	for i := range in.Signals {
-		d.Signals = append(d.Signals, in.Signals[i].Name)
-	}
-	return d
 }
