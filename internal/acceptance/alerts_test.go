@@ -116,6 +116,17 @@ func TestAlertsReachSlack(t *testing.T) {
 	}
 	u.Good(t, "", "alerts", "acknowledge", list[0].ID)
 	testkit.Eventually(t, time.Minute, func() bool { return alertsOf(t, u)[0].Status == "acknowledged" }, "the answer stands in the log")
+	testkit.Eventually(t, time.Minute, func() bool {
+		for _, m := range top() {
+			if fmt.Sprint(m.Metadata.EventPayload["incident_id"]) == list[0].ID {
+				return strings.Contains(string(m.Blocks), "*Acknowledged*")
+			}
+		}
+		return false
+	}, "the answer stands in Slack")
+	if r := u.Run(t, "", "alerts", "acknowledge", "01920000-0000-7000-8000-000000000001"); r.Code != 2 || !strings.Contains(r.Stderr, "no alert has the id") {
+		t.Errorf("no such alert: %+v", r)
+	}
 
 	all, err := json.Marshal(slack.Calls())
 	if err != nil {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"regexp"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/notify"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
@@ -52,25 +54,49 @@ said. Every suppression ends by itself. It is signed and stands in the log.`
 }
 
 func (c *alertsAcknowledgeCommand) Run(ctx context.Context, w *world) error {
-	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Acknowledge}, "acknowledged")
+	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Acknowledge}, notify.Acknowledged, "acknowledged")
 }
 
 func (c *alertsFalsePositiveCommand) Run(ctx context.Context, w *world) error {
-	return w.answer(ctx, c.ID, alert.Order{Verb: alert.FalsePositive}, "noted as a false positive")
+	return w.answer(ctx, c.ID, alert.Order{Verb: alert.FalsePositive}, notify.FalsePositive, "noted as a false positive")
 }
 
 func (c *alertsSnoozeCommand) Run(ctx context.Context, w *world) error {
-	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Snooze, Until: time.Now().Add(c.For)}, "snoozed")
+	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Snooze, Until: time.Now().Add(c.For)}, notify.Snoozed, "snoozed")
 }
 
-// answer orders something about one alert.
-func (w *world) answer(ctx context.Context, id string, order alert.Order, done string) error {
+// noticeDelay is by how much an alert that stands in ClickHouse may be ahead of the vault, which also knows it: two processes read the topic of alerts.
+const (
+	noticeDelay = 3 * time.Second
+	noticePoll  = 150 * time.Millisecond
+)
+
+// answer orders something about one alert, and has its message in Slack say so.
+func (w *world) answer(ctx context.Context, id string, order alert.Order, verdict notify.Verdict, done string) error {
 	incident, err := uuid.Parse(id)
 	if err != nil {
 		return fmt.Errorf("%q is not the id of an alert", id)
 	}
 	order.Incident = incident
-	if err := w.order(ctx, order, nil); err != nil {
+	known := func(ctx context.Context, v *vault.Vault, _ *alert.Order) error {
+		for wait := time.Duration(0); wait < noticeDelay; wait += noticePoll {
+			notice, ok, err := v.Notice(ctx, incident)
+			if err != nil || ok && notice.Kind == vault.NoticeIncident {
+				return err
+			}
+			select {
+			case <-time.After(noticePoll):
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return fmt.Errorf("no alert has the id %s: 'agentaudit alerts' prints those that there are", incident)
+	}
+	show := func(ctx context.Context, v *vault.Vault, o *alert.Order) error {
+		_, err := v.SetVerdict(ctx, incident, vault.NoticeVerdict{Verdict: string(verdict), By: o.By, Until: o.Until, At: o.At})
+		return err
+	}
+	if err := w.order(ctx, order, known, show); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(w.stdout, "%s: %s\n", incident, done)
@@ -79,7 +105,7 @@ func (w *world) answer(ctx context.Context, id string, order alert.Order, done s
 
 func (c *alertsSuppressCommand) Run(ctx context.Context, w *world) error {
 	until := time.Now().Add(c.For)
-	if err := w.order(ctx, alert.Order{Verb: alert.Suppress, Until: until}, &c.whom); err != nil {
+	if err := w.order(ctx, alert.Order{Verb: alert.Suppress, Until: until}, c.fill); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w.stdout, "suppressed until %s\n", until.UTC().Format(time.RFC3339))
@@ -87,15 +113,18 @@ func (c *alertsSuppressCommand) Run(ctx context.Context, w *world) error {
 }
 
 func (c *alertsUnsuppressCommand) Run(ctx context.Context, w *world) error {
-	if err := w.order(ctx, alert.Order{Verb: alert.Unsuppress}, &c.whom); err != nil {
+	if err := w.order(ctx, alert.Order{Verb: alert.Unsuppress}, c.fill); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintln(w.stdout, "not suppressed any more")
 	return err
 }
 
-// order signs an order and sends it to the topic of system records, from where the detector hears it and ingest seals it.
-func (w *world) order(ctx context.Context, order alert.Order, about *whom) error {
+// orderStep is done with the vault before an order is said, or after it.
+type orderStep func(ctx context.Context, v *vault.Vault, order *alert.Order) error
+
+// order signs an order and sends it to the topic of system records, from where the detector hears it and ingest seals it. before completes or refuses it.
+func (w *world) order(ctx context.Context, order alert.Order, before orderStep, after ...orderStep) error {
 	cfg, err := w.config()
 	if err != nil {
 		return err
@@ -110,19 +139,31 @@ func (w *world) order(ctx context.Context, order alert.Order, about *whom) error
 	}
 	defer systems.Close()
 	order.At, order.By = time.Now(), byCommandLine
-	if about != nil {
-		if err := about.fill(ctx, systems.Vault, &order); err != nil {
-			return err
-		}
+	if err := before(ctx, systems.Vault, &order); err != nil {
+		return err
 	}
 	// Whoever never ran an exporter has an author that nobody knows.
 	if err := signer.Register(ctx, systems.Vault); err != nil && !errors.Is(err, vault.ErrExists) {
 		return err
 	}
-	return w.running(process.SayOrder(ctx, systems.Kafka, cfg.Ingest.Topics.System, signer, &order))
+	if err := process.SayOrder(ctx, systems.Kafka, cfg.Ingest.Topics.System, signer, &order); err != nil {
+		return w.running(err)
+	}
+	for _, step := range after {
+		if err := step(ctx, systems.Vault, &order); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
+// signalPattern is a signal or a family of them. Of a name that no signal can have nothing would ever be held back.
+var signalPattern = regexp.MustCompile(`^(rate|value|novel|order|gap|silence|finding|rule)(\.[a-z0-9_-]+)*(\.[a-z0-9_-]+|\.\*)$`)
+
 func (o *whom) fill(ctx context.Context, v *vault.Vault, order *alert.Order) error {
+	if o.Signal != "" && !signalPattern.MatchString(o.Signal) {
+		return fmt.Errorf("--signal: %q is no signal: write rate.cost, novel.* or rule.budget.cost, as alerts name them", o.Signal)
+	}
 	order.Tenant, order.Signal, order.Kind = o.Tenant, o.Signal, anomaly.EntityTenant
 	switch {
 	case o.User != "":

@@ -53,7 +53,7 @@ type commands struct {
 		List   vaultListCommand   `cmd:"" help:"Print the generations of the key-encryption key."`
 		Check  vaultCheckCommand  `cmd:"" help:"Name the rows that were written by somebody without the keyring."`
 		Rotate vaultRotateCommand `cmd:"" help:"Replace the key-encryption key, so that old backups of the vault die."`
-	} `cmd:"" help:"The vault's key-encryption key: list, rotate."`
+	} `cmd:"" help:"The vault's key-encryption key: list, check, rotate."`
 	Apikey apikeyCommands `cmd:"" help:"Keys of those who ask over HTTP: add, list, revoke."`
 	Setup  setupCommand   `cmd:"" help:"Make topics and tables, and bring tables up to date."`
 	Keys   struct {

@@ -24,6 +24,7 @@ const maxScanLine = 8 << 20
 type scanCommand struct {
 	File     string `arg:"" optional:"" help:"One text a line: a JSON string, or an object with the key text. Default: standard input." type:"path"`
 	Source   string `help:"Where the texts come from: user, model or tool. In a tool's output less is enough." enum:"user,model,tool" default:"user"`
+	Plain    bool   `help:"Every line is a text as it stands, not JSON: for files of plain text."`
 	Patterns string `help:"Patterns of your own, YAML (see docs/detection.md)." type:"path" placeholder:"FILE"`
 }
 
@@ -62,14 +63,33 @@ func (c *scanCommand) Run(ctx context.Context, w *world) error {
 	source := map[string]scan.Source{"user": scan.FromUser, "model": scan.FromModel, "tool": scan.FromTool}[c.Source]
 	var done atomic.Uint64
 	defer progress.Show(w.stderr, "%d texts scanned …\n", &done)()
-	return scanLines(ctx, scanner, source, in, w.stdout, &done)
+	textOf := textOfJSON
+	if c.Plain {
+		textOf = func(line []byte) ([]byte, error) { return line, nil }
+	}
+	return scanLines(ctx, scanner, source, textOf, in, w.stdout, &done)
 }
 
-// scanLines prints what is found in each line. Lines are printed as they are read when in is slow: a pipe can be followed.
-func scanLines(ctx context.Context, scanner *scan.Scanner, source scan.Source, in io.Reader, out io.Writer, done *atomic.Uint64) error {
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 0, 64<<10), maxScanLine)
+// printsFirst has what was printed go out before it waits for more, so that a pipe can be followed.
+type printsFirst struct {
+	in io.Reader
+	to *bufio.Writer
+}
+
+func (p printsFirst) Read(b []byte) (int, error) {
+	if err := p.to.Flush(); err != nil {
+		return 0, err
+	}
+	return p.in.Read(b)
+}
+
+// scanLines prints what is found in the text of each line.
+func scanLines(
+	ctx context.Context, scanner *scan.Scanner, source scan.Source, textOf func(line []byte) ([]byte, error), in io.Reader, out io.Writer, done *atomic.Uint64,
+) error {
 	to := bufio.NewWriterSize(out, 64<<10)
+	lines := bufio.NewScanner(printsFirst{in, to})
+	lines.Buffer(make([]byte, 0, 64<<10), maxScanLine)
 	scratch := scan.NewScratch()
 	var result []byte
 	number := 0
@@ -101,9 +121,9 @@ func scanLines(ctx context.Context, scanner *scan.Scanner, source scan.Source, i
 }
 
 // errNoText says nothing of the line: it may be anybody's data.
-var errNoText = errors.New("neither a JSON string nor an object with a string called text")
+var errNoText = errors.New("neither a JSON string nor an object with a string called text; for plain text give --plain")
 
-func textOf(line []byte) ([]byte, error) {
+func textOfJSON(line []byte) ([]byte, error) {
 	lenient := json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 	if line[0] == '"' {
 		var text string
