@@ -47,6 +47,8 @@ type detection struct {
 	alerts   []int64
 	unsealed map[[16]byte]anomaly.Incident // by the event id of its entry
 	unasked  bool                          // somebody may have been erased, and the vault could not say who
+	held     []int64                       // the first offset of the partition that waits for the vault, and since when; -1: none does
+	heldAt   []int64
 	system   []int64
 	taken    []anomaly.Incident
 
@@ -88,6 +90,7 @@ func (d *Detector) detect(ctx context.Context, turn *vault.Turn) error {
 		return err
 	}
 	t.behind, t.observed = make([]int64, len(t.events)), make([]bool, len(t.events))
+	t.held, t.heldAt = slices.Repeat([]int64{-1}, len(t.events)), make([]int64, len(t.events))
 	return t.run(ctx)
 }
 
@@ -353,8 +356,20 @@ func (t *detection) snapshot(ctx context.Context) {
 
 // observe gives a batch to the engine and back to its reader.
 func (t *detection) observe(b *batch) {
+	number := b.partition
+	if b.waits && (t.held[number] < 0 || b.heldAt < t.heldAt[number]) {
+		t.engine.Hold(number, b.heldAt) // before anything behind it moves the clock
+	}
 	for i := range b.observations {
 		t.engine.Observe(&b.observations[i])
+	}
+	switch {
+	case b.waits:
+		t.engine.Hold(number, b.heldAt)
+		t.held[number], t.heldAt[number] = b.heldFrom, b.heldAt
+	case t.held[number] >= 0:
+		t.held[number] = -1
+		t.engine.Release(number)
 	}
 	t.observed[b.partition] = t.observed[b.partition] || len(b.observations) > 0
 	t.events[b.partition], t.behind[b.partition] = b.next, b.behind
@@ -431,6 +446,9 @@ func (t *detection) places() vault.DetectorPlaces {
 		if t.observed[number] {
 			next = min(next, t.engine.ResumeAt(int32(number)))
 		}
+		if t.held[number] >= 0 {
+			next = min(next, t.held[number])
+		}
 		places[place(t.detector.cfg.EventsTopic, number)] = next
 	}
 	for number, next := range t.system {
@@ -466,12 +484,14 @@ func (t *detection) commit(ctx context.Context) error {
 
 // newObserver makes what observes the records of a partition.
 func (d *Detector) newObserver(number int, cache *vault.Cache) *observer {
+	key := observe.NewKey(d.deps.Vault.SearchKey())
 	o := &observer{
+		key:       key,
 		partition: int32(number), place: place(d.cfg.EventsTopic, number), cache: cache, hasher: cache.NewHasher(),
-		inspector: inspect.New(d.deps.Scanner), matcher: d.deps.Rules.Matcher(), filler: observe.New(observe.NewKey(d.deps.Vault.SearchKey())),
-		seed: d.seed, parser: events.NewParser(), asked: map[vault.LookupHash]struct{}{},
+		inspector: inspect.New(d.deps.Scanner), matcher: d.deps.Rules.Matcher(), filler: observe.New(key),
+		seed: d.seed, heldGauge: d.metrics.held.WithLabelValues(place(d.cfg.EventsTopic, number)), parser: events.NewParser(), asked: map[vault.LookupHash]struct{}{},
 		retry: func(ctx context.Context, err error) error {
-			d.deps.Log.Warn("the vault is away, newcomers and what lies behind them wait", "partition", number, "error", err)
+			d.deps.Log.Warn("the vault is away and no more newcomers can be held: the partition waits", "partition", number, "error", err)
 			d.metrics.waits.Inc()
 			pause(ctx, time.Second)
 			return ctx.Err()

@@ -16,6 +16,7 @@ type metrics struct {
 	refused  prometheus.Counter
 	waits    prometheus.Counter
 	lag      *prometheus.GaugeVec // partition
+	held     *prometheus.GaugeVec // partition
 	active   prometheus.Gauge
 	subjects prometheus.Gauge
 	alerts   *prometheus.CounterVec // severity
@@ -38,10 +39,13 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "agentaudit_detector_states_refused_total", Help: "States of the last snapshot that could not be read; whom they are about is learned anew.",
 		}),
 		waits: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "agentaudit_detector_vault_waits_total", Help: "Times that a newcomer, and the partition behind, waited because the vault did not answer.",
+			Name: "agentaudit_detector_vault_waits_total", Help: "Times that a partition waited because the vault did not answer and no more newcomers could be held.",
 		}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "agentaudit_detector_lag_records", Help: "Records of the partition behind the last one read, as of its fetch.",
+		}, []string{"partition"}),
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "agentaudit_detector_held_records", Help: "Records of newcomers that wait for the vault to say who they are, while what lies behind them is read.",
 		}, []string{"partition"}),
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "agentaudit_detector_active", Help: "1: this process detects; 0: it stands by for another one.",
@@ -53,7 +57,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "agentaudit_alerts_total", Help: "Incidents raised, by severity when they were first said.",
 		}, []string{"severity"}),
 	}
-	for _, c := range []prometheus.Collector{m.events, m.rejected, m.skipped, m.refused, m.waits, m.lag, m.active, m.subjects, m.alerts} {
+	for _, c := range []prometheus.Collector{m.events, m.rejected, m.skipped, m.refused, m.waits, m.lag, m.held, m.active, m.subjects, m.alerts} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

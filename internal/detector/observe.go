@@ -6,6 +6,8 @@ import (
 	"hash/maphash"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/agentaudit/agentaudit/internal/inspect"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/observe"
@@ -28,6 +30,7 @@ type observer struct {
 	inspector *inspect.Inspector
 	matcher   *rules.Matcher
 	filler    *observe.Filler
+	key       observe.Key
 	seed      maphash.Seed // of Observation.Digest
 
 	parser *events.Parser
@@ -35,6 +38,11 @@ type observer struct {
 
 	missing []vault.Identity
 	asked   map[vault.LookupHash]struct{}
+
+	held      held
+	answered  bool      // the vault has answered once
+	askAgain  time.Time // it did not; it is not asked before
+	heldGauge prometheus.Gauge
 
 	// retry waits before an attempt to reach the vault is repeated. It returns an error when ctx ends.
 	retry func(ctx context.Context, err error) error
@@ -50,39 +58,91 @@ type batch struct {
 	rejected     int
 	free         chan *batch // where it goes back to
 
+	// waits: records from offset heldFrom on, recorded at heldAt (microseconds) or later, are not among those that were read.
+	waits            bool
+	heldFrom, heldAt int64
+
 	// What observations point into.
 	findings []scan.Finding
 	matches  []int
 }
 
-// observe fills b from records. It returns an error only when ctx ends: while the vault is away, newcomers wait, and what lies behind them.
+// observe fills b from records, and from those that are held and whose people are known by now. It returns an error only when ctx ends: while the vault is away,
+// records of newcomers are held, and when there is no more room for them the partition waits.
 func (o *observer) observe(ctx context.Context, records []kafkaio.Record, b *batch) error {
 	b.observations, b.findings, b.matches, b.rejected = b.observations[:0], b.findings[:0], b.matches[:0], 0
 	b.counted = familyCounts{}
+	if err := o.release(ctx, b); err != nil {
+		return err
+	}
 	for i := range records {
 		rec := &records[i]
 		if rec.CutBytes > 0 || o.parser.Parse(rec.Value, &o.event) != nil || o.event.Reserved() {
 			b.rejected++
 			continue
 		}
-		subject, err := o.who(ctx, records[i:])
+		subject, err := o.who(ctx, records[i:], o.held.room(rec, time.Now()))
+		switch {
+		case err == nil:
+			o.add(b, rec, subject)
+		case errors.Is(err, errAway):
+			o.held.add(rec, time.Now())
+		default:
+			return err
+		}
+	}
+	if b.waits = len(o.held.records) > 0; b.waits {
+		b.heldFrom, b.heldAt = o.held.records[0].Offset, o.held.from*1000
+	}
+	o.heldGauge.Set(float64(len(o.held.records)))
+	return nil
+}
+
+// errAway: the vault does not say who somebody is, and the record is to be held.
+var errAway = errors.New("the vault does not answer")
+
+// release adds what is held, in its order, until the vault does not answer.
+func (o *observer) release(ctx context.Context, b *batch) error {
+	done := 0
+	defer func() {
+		if done > 0 {
+			o.held.drop(done, time.Now())
+		}
+	}()
+	for ; done < len(o.held.records) && ctx.Err() == nil; done++ {
+		rec := &o.held.records[done]
+		if o.parser.Parse(rec.Value, &o.event) != nil {
+			continue // it was an event once
+		}
+		subject, err := o.who(ctx, o.held.records[done:], true)
+		if errors.Is(err, errAway) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
-		b.observations = append(b.observations, anomaly.Observation{})
-		ob := &b.observations[len(b.observations)-1]
-		o.fill(ob, rec)
-		ob.Subject = subject
-		findings, threat := o.inspector.Inspect(&o.event)
-		from := len(b.findings)
-		b.findings = append(b.findings, findings...)
-		ob.Findings, ob.Threat = b.findings[from:len(b.findings):len(b.findings)], threat
-		from = len(b.matches)
-		b.matches = o.matcher.Match(b.matches, &o.event, findings, threat)
-		ob.Matches = b.matches[from:len(b.matches):len(b.matches)]
-		b.counted.add(o.event.Raw(events.FieldType), o.event.Outcome())
+		o.add(b, rec, subject)
 	}
-	return nil
+	return ctx.Err()
+}
+
+// add observes the event that was parsed last.
+func (o *observer) add(b *batch, rec *kafkaio.Record, subject [16]byte) {
+	b.observations = append(b.observations, anomaly.Observation{})
+	ob := &b.observations[len(b.observations)-1]
+	o.fill(ob, rec)
+	ob.Subject = subject
+	findings, threat := o.inspector.Inspect(&o.event)
+	from := len(b.findings)
+	b.findings = append(b.findings, findings...)
+	ob.Findings, ob.Threat = b.findings[from:len(b.findings):len(b.findings)], threat
+	from = len(b.matches)
+	b.matches = o.matcher.Match(b.matches, &o.event, findings, threat)
+	ob.Matches = b.matches[from:len(b.matches):len(b.matches)]
+	if len(ob.Matches) > 0 || threat >= scan.Medium {
+		ob.Digest = o.key.Digest(rec.Value) // slower, and the same after a restart
+	}
+	b.counted.add(o.event.Raw(events.FieldType), o.event.Outcome())
 }
 
 func (o *observer) value(f events.Field) []byte { return o.filler.Value(&o.event, f) }
@@ -104,8 +164,8 @@ func recorded(millis int64, now time.Time) int64 {
 }
 
 // who returns the pseudonym of the user of the first of records, which is parsed; zero: none, or somebody who was erased and whose event is from before that.
-// Newcomers are resolved together with those of the records behind them.
-func (o *observer) who(ctx context.Context, records []kafkaio.Record) (subject [16]byte, err error) {
+// Newcomers are resolved together with those of the records behind them. With hold it does not wait for a vault that is away, and fails with errAway.
+func (o *observer) who(ctx context.Context, records []kafkaio.Record, hold bool) (subject [16]byte, err error) {
 	if !o.event.Has(events.FieldUserID) {
 		return subject, nil
 	}
@@ -117,7 +177,11 @@ func (o *observer) who(ctx context.Context, records []kafkaio.Record) (subject [
 		if id, known := o.cache.Pseudonym(hash); known {
 			return id, nil
 		}
-		if err := o.resolve(ctx, records); err != nil {
+		err := o.resolve(ctx, records, hold)
+		if errors.Is(err, vault.ErrDamaged) {
+			return subject, nil // nobody can say who that is; what the event shows of agent and tenant counts
+		}
+		if err != nil {
 			return subject, err
 		}
 		if o.parser.Parse(records[0].Value, &o.event) != nil {
@@ -126,9 +190,21 @@ func (o *observer) who(ctx context.Context, records []kafkaio.Record) (subject [
 	}
 }
 
-// resolve has the cache learn the people of records. It tries again until the vault answers or ctx ends.
-func (o *observer) resolve(ctx context.Context, records []kafkaio.Record) error {
+// askFor bounds a question to the vault while records can be held, and askEvery parts two of them when it does not answer.
+const (
+	askFor   = 2 * time.Second
+	askEvery = time.Second
+)
+
+// resolve has the cache learn the people of records. Without hold it tries again until the vault answers or ctx ends.
+func (o *observer) resolve(ctx context.Context, records []kafkaio.Record, hold bool) error {
 	for {
+		valid := o.cache.LeaseValid()
+		o.answered = o.answered || valid
+		// At a start the cache has not had the time to ask the vault.
+		if hold && o.answered && (!valid || time.Now().Before(o.askAgain)) {
+			return errAway
+		}
 		late := o.cache.Late()
 		o.missing = o.missing[:0]
 		clear(o.asked)
@@ -138,19 +214,36 @@ func (o *observer) resolve(ctx context.Context, records []kafkaio.Record) error 
 			}
 			o.note(&records[i], late)
 		}
-		err := o.cache.Resolve(ctx, o.missing, late)
+		err := o.ask(ctx, late, hold)
 		if errors.Is(err, vault.ErrDamaged) && len(records) > 1 {
 			// Somebody's row does not open. It matters only if this very record names that person.
 			records = records[:1]
 			continue
 		}
-		if err == nil {
+		switch {
+		case err == nil:
 			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.Is(err, vault.ErrDamaged):
+			return err
+		case hold:
+			o.askAgain = time.Now().Add(askEvery)
+			return errAway
 		}
 		if err := o.retry(ctx, err); err != nil {
 			return err
 		}
 	}
+}
+
+func (o *observer) ask(ctx context.Context, late vault.Late, hold bool) error {
+	if hold {
+		bounded, cancel := context.WithTimeout(ctx, askFor)
+		defer cancel()
+		ctx = bounded
+	}
+	return o.cache.Resolve(ctx, o.missing, late)
 }
 
 // note adds the user of a record to those who are missing.

@@ -23,6 +23,7 @@ type reader struct {
 	out      chan<- *batch
 	free     chan *batch
 	lag      prometheus.Gauge
+	end      int64 // of the partition, as of the last fetch
 }
 
 func (d *Detector) newReader(number int, out chan<- *batch, cache *vault.Cache) *reader {
@@ -41,6 +42,7 @@ func (r *reader) run(ctx context.Context, from int64) error {
 	d := r.detector
 	log := d.deps.Log.With("topic", d.cfg.EventsTopic, "partition", r.number)
 	defer d.metrics.lag.DeleteLabelValues(fmt.Sprintf("%s/%d", d.cfg.EventsTopic, r.number)) // who reads it next shows it
+	defer d.metrics.held.DeleteLabelValues(fmt.Sprintf("%s/%d", d.cfg.EventsTopic, r.number))
 	for ctx.Err() == nil {
 		next, err := r.follow(ctx, from)
 		from = next
@@ -83,9 +85,22 @@ func (r *reader) follow(ctx context.Context, from int64) (next int64, err error)
 		ended <- r.detector.deps.Kafka.Follow(ctx, r.detector.cfg.EventsTopic, r.number, from, records)
 	}()
 	next = from
+	again := time.NewTicker(askEvery)
+	defer again.Stop()
 	for {
 		select {
+		case <-again.C:
+			if len(r.observer.held.records) == 0 {
+				continue
+			}
+			// Nothing may follow what is held.
+			if err := r.hand(ctx, &kafkaio.Batch{Next: next, HighWatermark: max(next, r.end)}); err != nil {
+				cancel()
+				<-ended //nolint:errcheck // nothing but that ctx ended
+				return next, err
+			}
 		case read := <-records:
+			r.end = read.HighWatermark
 			if err := r.hand(ctx, read); err != nil {
 				cancel()
 				<-ended //nolint:errcheck // nothing but that ctx ended

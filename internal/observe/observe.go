@@ -29,6 +29,9 @@ func NewKey(search [32]byte) Key {
 	return Key{siphash.Hash(k0, k1, label), siphash.Hash(k1, k0, label)}
 }
 
+// Digest tells records apart. It is the same in all processes of a deployment, and nobody without its search key can make two records that share one.
+func (k Key) Digest(record []byte) uint64 { return k.hash(record) }
+
 // Filler fills observations from events. It belongs to one goroutine.
 type Filler struct {
 	key      Key

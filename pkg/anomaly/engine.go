@@ -116,6 +116,7 @@ type Engine struct {
 
 	found      incidents
 	directives directives
+	proved     proved
 	verdict    verdict
 	view       WindowView
 	fired      func(number int, observed string) // fire, made once
@@ -141,6 +142,9 @@ type partition struct {
 	begun  bool
 	// settled is next when a minute was closed last: of what stands before it, nothing is new in minutes that are closed.
 	settled int64
+	// waits: events recorded at held or later are still to come, whatever the clock says.
+	waits bool
+	held  int64
 }
 
 type traitKey struct{ kind, action, tool string }
@@ -241,11 +245,33 @@ func (e *Engine) Clock(number int32, micros int64) {
 	}
 }
 
+// Hold tells that events of a partition which were recorded at a time or later are still to come, although what stands behind them was observed: minutes stay open as
+// if the partition's clock stood there. Release ends it.
+func (e *Engine) Hold(number int32, micros int64) {
+	if i := e.place(number); i >= 0 {
+		e.partitions[i].waits, e.partitions[i].held = true, micros
+		return
+	}
+	e.partitions = append(e.partitions, partition{number: number, clock: math.MinInt64, waits: true, held: micros})
+}
+
+// Release ends what Hold began.
+func (e *Engine) Release(number int32) {
+	if i := e.place(number); i >= 0 && e.partitions[i].waits {
+		e.partitions[i].waits = false
+		e.advance()
+	}
+}
+
 // advance closes the minutes that all clocks have passed by Lateness.
 func (e *Engine) advance() {
 	least := int64(math.MaxInt64)
 	for i := range e.partitions {
-		least = min(least, e.partitions[i].clock)
+		p := &e.partitions[i]
+		least = min(least, p.clock)
+		if p.waits {
+			least = min(least, p.held)
+		}
 	}
 	if least == math.MinInt64 || least == math.MaxInt64 {
 		return
@@ -272,6 +298,7 @@ func (e *Engine) Observe(o *Observation) {
 		at, late = recorded, true
 		e.stats.Late++
 	}
+	proof := len(o.Matches) > 0 || o.Threat >= scan.Medium
 	place := e.place(o.Partition)
 	if place < 0 {
 		e.partitions = append(e.partitions, partition{number: o.Partition, clock: math.MinInt64})
@@ -283,8 +310,8 @@ func (e *Engine) Observe(o *Observation) {
 	number := floorDiv(at, microsPerMinute)
 	if number <= e.closed {
 		e.stats.Closed++
-		if o.Offset < e.partitions[place].settled {
-			e.Clock(o.Partition, recorded) // read again after a restart
+		if o.Offset < e.partitions[place].settled || !proof {
+			e.Clock(o.Partition, recorded) // read again after a restart, or nothing to say
 			return
 		}
 		// Its record says that it is older than what came before it: a producer that was cut off for a while, whose clock is slow, or that wants not to be seen.
@@ -292,15 +319,24 @@ func (e *Engine) Observe(o *Observation) {
 		number, late = e.closed+1, true
 		at = number * microsPerMinute
 	}
+	digest := fingerprint(o, 0x9e3779b97f4a7c15)
+	if late && e.proved.elsewhere(digest, number) {
+		e.stats.Repeated++
+		e.Clock(o.Partition, recorded)
+		return
+	}
 	m := e.last
 	if m == nil || m.number != number {
 		m = e.minute(number)
 	}
 	m.noteOffset(place, o.Offset)
-	if !m.events.add(fingerprint(o, 0x9e3779b97f4a7c15)) {
+	if !m.events.add(digest) {
 		e.stats.Repeated++
 		e.Clock(o.Partition, recorded)
 		return
+	}
+	if proof {
+		e.proved.add(digest, number)
 	}
 	t := e.tenant(o.Tenant)
 	if t == nil {

@@ -91,3 +91,38 @@ func TestStateWithoutSettled(t *testing.T) {
 		t.Errorf("%+v", said)
 	}
 }
+
+// TestRepeatedLongAfterwards: what a producer sends again when the minute is closed is no incident again, whatever time its record has, also after a restart.
+func TestRepeatedLongAfterwards(t *testing.T) {
+	e := testEngine(t, nil)
+	bad, later := testEvent(1, 1, 30), testEvent(2, 2, 3600)
+	bad.Matches, bad.Digest = []int{3}, 77
+	e.Observe(&bad)
+	e.Observe(&later)
+	e.Take(nil)
+	again := func(e *Engine, offset int64, recorded int64) {
+		t.Helper()
+		o := bad
+		o.Offset, o.Recorded = offset, recorded
+		e.Observe(&o)
+		if said := e.Take(nil); len(said) != 0 {
+			t.Errorf("recorded at %d: %+v", recorded-testStart, said)
+		}
+	}
+	again(e, 3, bad.Recorded)
+	again(e, 4, later.Recorded)
+	restored := testEngine(t, nil)
+	e.Changed(func(key Key, state []byte) {
+		if err := restored.Restore(key, state); err != nil {
+			t.Fatal(err)
+		}
+	})
+	again(restored, 5, bad.Recorded)
+	again(restored, 6, later.Recorded)
+	other := bad
+	other.Offset, other.Digest = 7, 78
+	restored.Observe(&other)
+	if final := closeAll(restored); len(final) == 0 || final[len(final)-1].EventCount != 2 {
+		t.Errorf("another event of the same id is not seen: %+v", final)
+	}
+}

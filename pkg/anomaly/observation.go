@@ -21,7 +21,7 @@ type Observation struct {
 	Recorded, Time int64
 	Event          [16]byte // event_id
 	// Digest is a hash of the whole record under a seed that whoever writes events does not know, the same for all observations that one engine gets. Events that
-	// differ in it are different, whatever id they claim. 0: the record is not known.
+	// differ in it are different, whatever id they claim. Of events with findings of threat or Matches it is the same after a restart. 0: the record is not known.
 	Digest       uint64
 	Tenant       string
 	Subject      [16]byte // pseudonym; zero: an event of the system itself

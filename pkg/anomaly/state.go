@@ -122,7 +122,7 @@ func (e *Engine) restore(key Key, state []byte) error {
 		err := x.end()
 		if err != nil {
 			// Half of it would be worse than none: minutes that count as closed are not looked at.
-			e.closed, e.partitions, e.directives.waiting = noMinute, nil, nil
+			e.closed, e.partitions, e.directives.waiting, e.proved = noMinute, nil, nil, proved{}
 		}
 		return err
 	}
@@ -409,6 +409,7 @@ func (e *Engine) engineFields(x *codec) {
 		}
 	}
 	e.settledFields(x)
+	e.proved.fields(x, e.closed)
 }
 
 // settledFields goes through up to where each partition's events were seen when a minute was closed last. In a state from before that was kept they are not: then
