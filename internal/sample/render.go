@@ -166,9 +166,13 @@ func (w *renderer) approval(r *events.Record, s *session, st *step) {
 	if st.fate == fateDenied {
 		r.Approval.Decision, r.Outcome = "rejected", events.Denied
 	}
-	// The same few people decide for all of a tenant.
-	place := w.rng.IntN(max(1, min(6, w.users/w.tenants)))
+	// The same few people decide for all of a tenant, but not about what they have asked for themselves: that would be an incident.
+	bosses := max(1, min(6, w.users/w.tenants))
+	place := w.rng.IntN(bosses)
 	boss := user{index: uint32(place*w.tenants) + uint32(s.user.tenant), tenant: s.user.tenant}
+	if boss.index == s.user.index {
+		boss.index = uint32((place+1)%bosses*w.tenants) + uint32(s.user.tenant)
+	}
 	r.Approval.Approver = boss.id()
 }
 

@@ -156,7 +156,7 @@ func TestProvisionalGrows(t *testing.T) {
 		said = append(said, e.Take(nil)...)
 	}
 	for i, in := range said {
-		if in.Status != Provisional || in.ID != said[0].ID || in.Revision != uint32(i+1) || in.CostUSD != float64(in.EventCount) {
+		if in.Status != Provisional || in.ID != said[0].ID || in.Revision != uint32(i+1) || in.CostUSD != float64(in.EventCount) || !in.Time.Equal(said[0].Time) {
 			t.Errorf("%+v", in)
 		}
 	}

@@ -509,14 +509,17 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 		f.ends = noMinute
 	}
 	before := early.recount(counted{m.number, c.events, c.spent}, e.closed)
-	said := ent.said
+	said, raised := ent.said, time.UnixMicro(at).UTC()
+	if early.said {
+		raised = early.Time
+	}
 	early.extend(e, v, t, ent, c, m.number)
-	ent.said = said
+	ent.said, early.Time = said, raised
 	early.EventCount -= min(before.events, early.EventCount)
 	early.micros -= min(before.micros, early.micros)
 	early.CostUSD = float64(early.micros) / 1e6
 	if early.news() {
-		early.Status, early.Time = Provisional, time.UnixMicro(at).UTC()
+		early.Status = Provisional
 		f.hand(early)
 		if in := f.open[ent.key]; in != nil && in.ID == early.ID {
 			in.Revision, in.unsaid = early.Revision, true
