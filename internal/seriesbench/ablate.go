@@ -21,7 +21,11 @@ func variants() []variant {
 		{"without the level", func(c *anomaly.SeriesConfig) { c.LevelWeight = 0 }},
 		{"without the hour", func(c *anomaly.SeriesConfig) { c.HourWeight = 0 }},
 		{"without what lasts", func(c *anomaly.SeriesConfig) { c.LastingWeight = 0 }},
-		{"level only", func(c *anomaly.SeriesConfig) { c.HourWeight, c.LastingWeight = 0, 0 }},
+		{"without what lasts long", func(c *anomaly.SeriesConfig) { c.LongWeight = 0 }},
+		{"level only", func(c *anomaly.SeriesConfig) { c.HourWeight, c.LastingWeight, c.LongWeight = 0, 0, 0 }},
+		{"no ageing", func(c *anomaly.SeriesConfig) { c.Ageing = 0 }},
+		{"ageing 0.2", func(c *anomaly.SeriesConfig) { c.Ageing = 0.2 }},
+		{"ageing 0.6", func(c *anomaly.SeriesConfig) { c.Ageing = 0.6 }},
 		{"no hysteresis", func(c *anomaly.SeriesConfig) { c.HalfLife = 0.1 }},
 		{"half-life 30", func(c *anomaly.SeriesConfig) { c.HalfLife = 30 }},
 		{"half-life 120", func(c *anomaly.SeriesConfig) { c.HalfLife = 120 }},
@@ -29,14 +33,16 @@ func variants() []variant {
 		{"rearm 3", func(c *anomaly.SeriesConfig) { c.Rearm = 3 }},
 		{"smooth 5", func(c *anomaly.SeriesConfig) { c.Smooth = 5 }},
 		{"smooth 20", func(c *anomaly.SeriesConfig) { c.Smooth = 20 }},
+		{"long smooth 20", func(c *anomaly.SeriesConfig) { c.SmoothLong = 20 }},
+		{"long smooth 60", func(c *anomaly.SeriesConfig) { c.SmoothLong = 60 }},
 		{"memory 1000", func(c *anomaly.SeriesConfig) { c.Memory = 1000 }},
 		{"memory 4000", func(c *anomaly.SeriesConfig) { c.Memory = 4000 }},
 		{"blocks of 2 (rows)", func(c *anomaly.SeriesConfig) { c.Block, c.FusedBlock = 2, 2 }},
 		{"block 70", func(c *anomaly.SeriesConfig) { c.Block = 70 }},
 		{"block 140", func(c *anomaly.SeriesConfig) { c.Block = 140 }},
-		{"fused block 100", func(c *anomaly.SeriesConfig) { c.FusedBlock = 100 }},
-		{"fused block 220", func(c *anomaly.SeriesConfig) { c.FusedBlock = 220 }},
-		{"equal weights", func(c *anomaly.SeriesConfig) { c.LevelWeight, c.HourWeight, c.LastingWeight = 0.8, 0.8, 0.8 }},
+		{"fused block 150", func(c *anomaly.SeriesConfig) { c.FusedBlock = 150 }},
+		{"fused block 280", func(c *anomaly.SeriesConfig) { c.FusedBlock = 280 }},
+		{"equal weights", func(c *anomaly.SeriesConfig) { c.LevelWeight, c.HourWeight = 1, 1 }},
 	}
 }
 
@@ -48,7 +54,7 @@ const allowedFalse = 0.055
 func ablate(out io.Writer, series []*labelled) error {
 	sets := altered(series)
 	groups := groupsOf(series)
-	if _, err := fmt.Fprintf(out, "%-22s %9s %6s %6s   by group: %s\n", "", "threshold", "plain", "all", strings.Join(groups, ", ")); err != nil {
+	if _, err := fmt.Fprintf(out, "%-24s %9s %6s %6s   by group: %s\n", "", "threshold", "plain", "all", strings.Join(groups, ", ")); err != nil {
 		return err
 	}
 	var names []string
@@ -57,7 +63,7 @@ func ablate(out io.Writer, series []*labelled) error {
 		c := anomaly.DefaultSeriesConfig()
 		v.change(&c)
 		scores := comparable(&c, sets)
-		line := fmt.Sprintf("%-22s %9.3f %6.1f %6.1f  ", v.name, c.Threshold, pooled(standard, anomaly.AlertScore, sets[0], scores[0]).score,
+		line := fmt.Sprintf("%-24s %9.3f %6.1f %6.1f  ", v.name, c.Threshold, pooled(standard, anomaly.AlertScore, sets[0], scores[0]).score,
 			meanScore(sets, scores, func(string) bool { return true }))
 		var in, others []float64
 		for _, g := range groups {
@@ -77,7 +83,7 @@ func ablate(out io.Writer, series []*labelled) error {
 				best = v
 			}
 		}
-		if _, err := fmt.Fprintf(out, "without %-22s best on the others: %-20s on the group: %5.1f, as it is %5.1f\n", group, names[best], within[best][g], within[0][g]); err != nil {
+		if _, err := fmt.Fprintf(out, "without %-22s best on the others: %-24s on the group: %5.1f, as it is %5.1f\n", group, names[best], within[best][g], within[0][g]); err != nil {
 			return err
 		}
 	}

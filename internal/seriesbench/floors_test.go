@@ -12,7 +12,7 @@ import (
 // dataFolder is beside the repository and no part of it.
 const dataFolder = "../../../shared/data/nab-dev"
 
-// What the detector has reached on the labelled series and some altered versions, less a point for what differs between machines.
+// What the detector has reached on the labelled series and some altered versions, less a point or two for what differs between machines.
 func TestFloors(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(dataFolder, "windows.json")); err != nil {
 		t.Skipf("no labelled series at %s: %v", dataFolder, err)
@@ -21,7 +21,7 @@ func TestFloors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	floors := map[string]float64{"as it is": 79, "first 1/12 dropped": 69.5, "3/5 of rows, seed 1": 70, "upside down": 79, "noise of 0.2 deviations": 75}
+	floors := map[string]float64{"as it is": 78.5, "first 1/12 dropped": 71, "3/5 of rows, seed 1": 73.5, "3/5 of rows, seed 2": 68.5, "noise of 0.2 deviations": 76.5}
 	c := anomaly.DefaultSeriesConfig()
 	for _, a := range alterations() {
 		floor, wanted := floors[a.name]
@@ -109,7 +109,7 @@ func TestAlterationsKeepWindows(t *testing.T) {
 }
 
 func TestRunRefuses(t *testing.T) {
-	for _, args := range [][]string{{}, {"table"}, {"table", t.TempDir()}} {
+	for _, args := range [][]string{{}, {"table"}, {"table", t.TempDir()}, {"thinned", t.TempDir(), "1", "2"}} {
 		if err := run(args, new(strings.Builder)); err == nil {
 			t.Errorf("%v is taken", args)
 		}

@@ -2,14 +2,17 @@
 // windows.json:
 //
 //	go run ./internal/seriesbench table DATA       scores on the series and on altered versions of them
+//	go run ./internal/seriesbench thinned DATA 301 306    the same with 3/5 of the rows, for each of these seeds
 //	go run ./internal/seriesbench ablate DATA      what each part is worth, and what leaving out a group of series would have made us choose
 //	go run ./internal/seriesbench plot DATA OUT    draws series with their scores, as SVG
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
 )
@@ -23,7 +26,7 @@ func main() {
 
 func run(args []string, out io.Writer) error {
 	if len(args) < 2 {
-		return fmt.Errorf("table DATA, ablate DATA or plot DATA OUT expected")
+		return errUse
 	}
 	series, err := load(args[1])
 	if err != nil {
@@ -32,12 +35,48 @@ func run(args []string, out io.Writer) error {
 	switch {
 	case args[0] == "table" && len(args) == 2:
 		return table(out, series)
+	case args[0] == "thinned" && len(args) == 4:
+		return thinnings(out, series, args[2], args[3])
 	case args[0] == "ablate" && len(args) == 2:
 		return ablate(out, series)
 	case args[0] == "plot" && len(args) == 3:
 		return draw(series, args[2])
 	}
-	return fmt.Errorf("table DATA, ablate DATA or plot DATA OUT expected")
+	return errUse
+}
+
+var errUse = errors.New("table DATA, thinned DATA FROM TO, ablate DATA or plot DATA OUT expected")
+
+// thinnings prints how the series are scored with 3/5 of their rows, for one random choice of rows after the other: which rows stay matters, so that one
+// choice says little.
+func thinnings(out io.Writer, series []*labelled, from, to string) error {
+	first, err := strconv.ParseUint(from, 10, 32)
+	if err != nil {
+		return fmt.Errorf("first seed: %w", err)
+	}
+	last, err := strconv.ParseUint(to, 10, 32)
+	if err != nil || last < first {
+		return fmt.Errorf("last seed: a number from %d on expected", first)
+	}
+	c := anomaly.DefaultSeriesConfig()
+	total, totalADay := 0.0, 0.0
+	for seed := first; seed <= last; seed++ {
+		var set []*labelled
+		for _, s := range series {
+			set = append(set, thinned(seed)(s))
+		}
+		scores := alertScores(&c, surprises(&c, set))
+		o := pooled(standard, anomaly.AlertScore, set, scores)
+		best := bestThreshold(standard, set, scores)
+		total, totalADay = total+o.score, totalADay+float64(o.falseRows)/o.days
+		if _, err := fmt.Fprintf(out, "seed %-6d %8.1f  %d/%d windows, %.3f false alerts a day, best %.1f at %.3f\n", seed, o.score, o.found, o.windows,
+			float64(o.falseRows)/o.days, pooled(standard, best, set, scores).score, best); err != nil {
+			return err
+		}
+	}
+	n := float64(last - first + 1)
+	_, err = fmt.Fprintf(out, "mean        %8.1f  %.3f false alerts a day\n", total/n, totalADay/n)
+	return err
 }
 
 // altered makes all versions of the series; the first is the series themselves.
@@ -97,7 +136,7 @@ func alertScores(c *anomaly.SeriesConfig, surprises [][]float64) [][]float64 {
 		var h anomaly.Hysteresis
 		out[k] = make([]float64, len(series))
 		for i, s := range series {
-			out[k][i] = anomaly.Unit(h.Step(s, c.Threshold, c.Rearm, 1, c.HalfLife))
+			out[k][i] = anomaly.Unit(h.Step(c.Evidence(s, uint32(i)), c.Threshold, c.Rearm, 1, c.HalfLife))
 		}
 	}
 	return out

@@ -13,12 +13,15 @@ type SeriesConfig struct {
 	// Threshold is the surprise from which on a value is an alert: −log10 of how often a block of FusedBlock values holds as much. This is the knob: by 0.1
 	// more, there are about a third fewer false alerts.
 	Threshold float64
+	// Ageing is what is taken off surprises with each tenfold of a thousand values: whoever waits ten times as long sees by chance what is ten times as
+	// rare. 1 would be Bonferroni's correction for all that was seen, with which an old series hardly ever alerts; 0 is one rate of alerts for ever.
+	Ageing float64
 	// HalfLife is in how many values the memory of an alert decays by half, and Rearm what multiple of the remembered surprise alerts again meanwhile.
 	HalfLife, Rearm float64
 	// Memory is in how many values a new level becomes the usual one.
 	Memory float64
-	// Smooth is over how many values deviations are averaged to see those that last.
-	Smooth float64
+	// Smooth and SmoothLong are over how many values deviations are averaged to see those that last.
+	Smooth, SmoothLong float64
 	// Block is the length, in values, of the blocks whose maxima calibrate the single views, FusedBlock that of those which calibrate their sum.
 	Block, FusedBlock int
 	// Warmup is how many values are learned before any is judged.
@@ -29,16 +32,17 @@ type SeriesConfig struct {
 	// LeastScale is the smallest spread that is believed, in the units of the values; 0: any. For counts, 1 keeps a series that is nearly always 0 from
 	// being surprised by every 1.
 	LeastScale float64
-	// What the three views are worth: the value beside the level, and beside its hour at once and averaged.
-	LevelWeight, HourWeight, LastingWeight float64
+	// What the views are worth: the value beside the level, at once and averaged, both LevelWeight; and beside its hour at once, averaged, and averaged over
+	// SmoothLong.
+	LevelWeight, HourWeight, LastingWeight, LongWeight float64
 }
 
 // DefaultSeriesConfig is what `agentaudit score-series` uses. docs/detection.md says how the numbers were chosen, and how little most of them matter.
 func DefaultSeriesConfig() SeriesConfig {
 	return SeriesConfig{
-		Threshold: 0.95, HalfLife: 60, Rearm: 2,
-		Memory: 2000, Smooth: 10, Block: 100, FusedBlock: 150, Warmup: 30,
-		LevelWeight: 0.8, HourWeight: 0.8, LastingWeight: 1,
+		Threshold: 0.71, Ageing: 0.4, HalfLife: 60, Rearm: 2,
+		Memory: 2000, Smooth: 10, SmoothLong: 30, Block: 100, FusedBlock: 200, Warmup: 30,
+		LevelWeight: 0.8, HourWeight: 0.8, LastingWeight: 1, LongWeight: 1,
 	}
 }
 
@@ -49,10 +53,12 @@ func (c *SeriesConfig) Validate() error {
 		x, least, most float64
 	}{
 		{"threshold", c.Threshold, 0.01, MaxSurprise},
+		{"ageing", c.Ageing, 0, 10},
 		{"half-life", c.HalfLife, 0.1, 1e6},
 		{"rearm", c.Rearm, 1, 1e3},
 		{"memory", c.Memory, 1, 1e9},
 		{"smooth", c.Smooth, 1, 1e6},
+		{"long smooth", c.SmoothLong, 1, 1e6},
 		{"block", float64(c.Block), 2, 10_000},
 		{"fused block", float64(c.FusedBlock), 2, 10_000},
 		{"mute (ns)", float64(c.Mute), 0, math.MaxInt64},
@@ -60,6 +66,7 @@ func (c *SeriesConfig) Validate() error {
 		{"level weight", c.LevelWeight, 0, 10},
 		{"hour weight", c.HourWeight, 0, 10},
 		{"lasting weight", c.LastingWeight, 0, 10},
+		{"long weight", c.LongWeight, 0, 10},
 	} {
 		if !(f.x >= f.least && f.x <= f.most) {
 			return fmt.Errorf("series: %s of %g, %g to %g expected", f.name, f.x, f.least, f.most)
@@ -72,7 +79,7 @@ func (c *SeriesConfig) Validate() error {
 type Score struct {
 	// Surprise is −log10 of the share of blocks of this series' own past that hold something as rare, 0 to MaxSurprise; 0 during warm-up.
 	Surprise float64
-	// Strength is 1 or more for an alert: by what factor the surprise exceeds what alerting took. Unit makes it a score from 0 to 1.
+	// Strength is 1 or more for an alert: by what factor the surprise, less what ageing takes, exceeds what alerting took. Unit makes it a score from 0 to 1.
 	Strength float64
 	// Expected is the value that was usual; Low and High, three scales below and above, are where nearly all values were. In the units of the values.
 	Expected, Low, High float64
@@ -82,7 +89,7 @@ type Score struct {
 func (s Score) Alert() bool { return s.Strength >= 1 }
 
 // Series watches one series of values: an own baseline, own tails, own memory of alerts. It is causal: what it says of a value depends on earlier ones and
-// this one only. It takes about 4 KB, for agents, tenants and heavy users; what there are millions of is composed of the same parts with the tails
+// this one only. It takes about 5 KB, for agents, tenants and heavy users; what there are millions of is composed of the same parts with the tails
 // shared. The zero value has seen nothing. It is not safe for concurrent use.
 type Series struct {
 	origin float64 // the first value. Everything is relative to it, so that float32 are fine enough
@@ -91,11 +98,15 @@ type Series struct {
 	level    Level // of values
 	residual Level // of values less what was expected; its scale is what is used
 	season   Season
-	lasting  float64 // running mean of the deviations from the hour
+	means    [3]float64 // running means of the deviations: from the hour over Smooth and SmoothLong, from the level over Smooth
 
-	byLevel, byHour, byLasting, fused Calibration
-	hysteresis                        Hysteresis
+	byLevel, byHour, byLasting, byLong, byLevelLasting, fused Calibration
+	hysteresis                                                Hysteresis
 }
+
+// priorWidth is how many standard deviations of a series count as one where the tails of its views are concerned. Their prior is of normal values, and the
+// largest of a block's deviations is more than one of them: a young series would alert at what is usual.
+const priorWidth = 1.3
 
 // Step judges x at t, in seconds since 1970, by what is known before it, then learns it. Values beyond ±1e30 count as that much; for NaN the Score is zero,
 // and nothing is learned. All steps of a Series are to be with one config.
@@ -117,13 +128,18 @@ func (s *Series) Step(c *SeriesConfig, t int64, x float64) Score {
 	score := Score{Expected: s.origin + expected, Low: s.origin + expected - 3*scale, High: s.origin + expected + 3*scale}
 	if seen >= c.Warmup {
 		fromHour := deviation(residual, scale)
-		s.lasting += (fromHour - s.lasting) / c.Smooth
+		fromLevel := s.level.Deviation(x, c.LeastScale)
+		s.means[0] += (fromHour - s.means[0]) / c.Smooth
+		s.means[1] += (fromHour - s.means[1]) / c.SmoothLong
+		s.means[2] += (fromLevel - s.means[2]) / c.Smooth
 		score.Surprise = s.fused.Step(Fuse(
-			Weighted{s.byLevel.Step(s.level.Deviation(x, c.LeastScale), c.Block), c.LevelWeight},
-			Weighted{s.byHour.Step(fromHour, c.Block), c.HourWeight},
-			Weighted{s.byLasting.Step(s.lasting, c.Block), c.LastingWeight},
+			Weighted{s.byLevel.Step(fromLevel/priorWidth, c.Block), c.LevelWeight},
+			Weighted{s.byHour.Step(fromHour/priorWidth, c.Block), c.HourWeight},
+			Weighted{s.byLasting.Step(s.means[0]/priorWidth, c.Block), c.LastingWeight},
+			Weighted{s.byLong.Step(s.means[1]/priorWidth, c.Block), c.LongWeight},
+			Weighted{s.byLevelLasting.Step(s.means[2]/priorWidth, c.Block), c.LevelWeight},
 		), c.FusedBlock)
-		score.Strength = s.hysteresis.Step(score.Surprise, c.Threshold, c.Rearm, 1, c.HalfLife)
+		score.Strength = s.hysteresis.Step(c.Evidence(score.Surprise, seen), c.Threshold, c.Rearm, 1, c.HalfLife)
 		if c.muted(t, s.first) {
 			score.Strength = min(score.Strength, mutedStrength)
 		}
@@ -135,6 +151,12 @@ func (s *Series) Step(c *SeriesConfig, t int64, x float64) Score {
 	return score
 }
 
+// Evidence is what is left of a surprise after so many values were seen before: 0 or more.
+func (c *SeriesConfig) Evidence(surprise float64, seen uint32) float64 {
+	const young = 1000 // values; in its first thousand a series is as good as new
+	return max(surprise-c.Ageing*math.Log10(1+float64(seen)/young), 0)
+}
+
 // mutedStrength is the most that is said during Mute: clearly no alert.
 const mutedStrength = 0.5
 
@@ -143,15 +165,17 @@ func (c *SeriesConfig) muted(t, first int64) bool {
 	return c.Mute > 0 && float64(t)-float64(first) < c.Mute.Seconds()
 }
 
-// seriesVersion is the first byte of an encoded Series.
-const seriesVersion = 1
+// seriesVersion is the first byte of an encoded Series. 1 had one mean of deviations.
+const seriesVersion = 2
 
-// Append adds the encoded state to dst: the version, then the fields in their order, little-endian; 1.5 to 4 KB.
+// Append adds the encoded state to dst: the version, then the fields in their order, little-endian; 1.5 to 5 KB.
 func (s *Series) Append(dst []byte) []byte {
 	dst = append(dst, seriesVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(s.origin))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.first))
-	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(s.lasting))
+	for _, mean := range s.means {
+		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(mean))
+	}
 	dst = s.level.Append(dst)
 	dst = s.residual.Append(dst)
 	dst = s.season.Append(dst)
@@ -161,13 +185,13 @@ func (s *Series) Append(dst []byte) []byte {
 	return s.hysteresis.Append(dst)
 }
 
-func (s *Series) calibrations() [4]*Calibration {
-	return [...]*Calibration{&s.byLevel, &s.byHour, &s.byLasting, &s.fused}
+func (s *Series) calibrations() [6]*Calibration {
+	return [...]*Calibration{&s.byLevel, &s.byHour, &s.byLasting, &s.byLong, &s.byLevelLasting, &s.fused}
 }
 
 // ParseSeries reads what Append has written and returns what follows it.
 func ParseSeries(src []byte) (*Series, []byte, error) {
-	const fixed = 1 + 3*8
+	const fixed = 1 + 5*8
 	if len(src) < fixed {
 		return nil, nil, fmt.Errorf("a series of %d bytes, at least %d expected", len(src), fixed)
 	}
@@ -175,12 +199,17 @@ func ParseSeries(src []byte) (*Series, []byte, error) {
 		return nil, nil, fmt.Errorf("a series of version %d, %d expected", src[0], seriesVersion)
 	}
 	s := &Series{
-		origin:  math.Float64frombits(binary.LittleEndian.Uint64(src[1:])),
-		first:   int64(binary.LittleEndian.Uint64(src[9:])),
-		lasting: math.Float64frombits(binary.LittleEndian.Uint64(src[17:])),
+		origin: math.Float64frombits(binary.LittleEndian.Uint64(src[1:])),
+		first:  int64(binary.LittleEndian.Uint64(src[9:])),
 	}
-	if !(math.Abs(s.origin) <= largestInput) || !(math.Abs(s.lasting) <= MaxDeviation) {
-		return nil, nil, fmt.Errorf("a series from %g on, deviating by %g", s.origin, s.lasting)
+	if !(math.Abs(s.origin) <= largestInput) {
+		return nil, nil, fmt.Errorf("a series from %g on", s.origin)
+	}
+	for i := range s.means {
+		s.means[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[17+8*i:]))
+		if !(math.Abs(s.means[i]) <= MaxDeviation) {
+			return nil, nil, fmt.Errorf("a series deviating by %g", s.means[i])
+		}
 	}
 	src = src[fixed:]
 	var err error

@@ -166,6 +166,62 @@ func TestSeriesColdStart(t *testing.T) {
 	}
 }
 
+// The older a series, the more it takes to alert.
+func TestSeriesAges(t *testing.T) {
+	c := DefaultSeriesConfig()
+	if got := c.Evidence(2, 0); got != 2 {
+		t.Errorf("of a surprise of 2 in a new series %g are left", got)
+	}
+	for _, seen := range []uint32{10, 1000, 100_000, math.MaxUint32} {
+		if young, old := c.Evidence(5, seen/10), c.Evidence(5, seen); !(old < young && old >= 0) {
+			t.Errorf("after %d values %g are left, before it was %g", seen, old, young)
+		}
+	}
+	if got := c.Evidence(9, 9_999_000); math.Abs(got-(9-4*c.Ageing)) > 1e-12 {
+		t.Errorf("four tenfolds of age take %g", 9-got)
+	}
+	if got := c.Evidence(0, 1_000_000); got != 0 {
+		t.Errorf("no surprise is evidence of %g", got)
+	}
+	c.Ageing = 0
+	if got := c.Evidence(1.5, math.MaxUint32); got != 1.5 {
+		t.Errorf("without ageing, %g of 1.5 are left", got)
+	}
+}
+
+// Each spike by itself is usual; that there are so many is not.
+func TestSeriesSeesMoreSpikes(t *testing.T) {
+	c := DefaultSeriesConfig()
+	const series, at, rows = 10, 6000, 200
+	found, before := 0, 0
+	for seed := range uint64(series) {
+		r := rand.New(rand.NewPCG(seed, 21))
+		var s Series
+		alerted := false
+		for i := range at + rows {
+			x, share := r.NormFloat64(), 1/60.0
+			if i >= at {
+				share = 1 / 6.0
+			}
+			if r.Float64() < share {
+				x += 20
+			}
+			switch alert := s.Step(&c, monday+int64(i)*300, x).Alert(); {
+			case alert && i >= at:
+				alerted = true
+			case alert && i >= at/2:
+				before++
+			}
+		}
+		if alerted {
+			found++
+		}
+	}
+	if found < series*9/10 || before > series {
+		t.Errorf("found in %d of %d series; %d alerts in the ten days before", found, series, before)
+	}
+}
+
 // Whatever comes in, what comes out is finite and bounded.
 func TestSeriesIsBounded(t *testing.T) {
 	c := DefaultSeriesConfig()
@@ -270,8 +326,8 @@ func TestGoldenSeries(t *testing.T) {
 	}
 	state := s.Append(nil)
 	sum := sha256.Sum256(state)
-	const want = "c42e6687af5a56a7"
-	if got := hex.EncodeToString(sum[:8]); got != want || len(state) != 1293 {
+	const want = "357f9d89f38d52d3"
+	if got := hex.EncodeToString(sum[:8]); got != want || len(state) != 1353 {
 		t.Errorf("%d bytes with hash %s, expected %s", len(state), got, want)
 	}
 	if _, _, err := ParseSeries(state); err != nil {
@@ -282,9 +338,11 @@ func TestGoldenSeries(t *testing.T) {
 			t.Fatalf("the first %d bytes are taken for a series", cut)
 		}
 	}
-	state[0] = 2
-	if _, _, err := ParseSeries(state); err == nil {
-		t.Error("another version is read")
+	for _, version := range []byte{1, 3} {
+		state[0] = version
+		if _, _, err := ParseSeries(state); err == nil {
+			t.Errorf("version %d is read", version)
+		}
 	}
 }
 
@@ -318,10 +376,13 @@ func TestSeriesConfigValidate(t *testing.T) {
 		t.Error(err)
 	}
 	for name, spoil := range map[string]func(*SeriesConfig){
-		"threshold": func(c *SeriesConfig) { c.Threshold = 0 },
-		"block":     func(c *SeriesConfig) { c.Block = 1 },
-		"memory":    func(c *SeriesConfig) { c.Memory = math.NaN() },
-		"mute":      func(c *SeriesConfig) { c.Mute = -1 },
+		"threshold":   func(c *SeriesConfig) { c.Threshold = 0 },
+		"ageing":      func(c *SeriesConfig) { c.Ageing = -0.1 },
+		"block":       func(c *SeriesConfig) { c.Block = 1 },
+		"memory":      func(c *SeriesConfig) { c.Memory = math.NaN() },
+		"long smooth": func(c *SeriesConfig) { c.SmoothLong = 0.5 },
+		"long weight": func(c *SeriesConfig) { c.LongWeight = math.Inf(1) },
+		"mute":        func(c *SeriesConfig) { c.Mute = -1 },
 	} {
 		c := DefaultSeriesConfig()
 		if spoil(&c); c.Validate() == nil {
