@@ -63,9 +63,9 @@ func (in *ongoing) recount(now counted, closed int64) (before counted) {
 	return counted{}
 }
 
-// news tells whether it has changed by enough to be said again.
+// news tells whether it has changed by enough to be said again: what was said last has four of five of its events, or nearly.
 func (in *ongoing) news() bool {
-	return !in.said || in.Severity > in.saidSeverity || !in.acknowledged && (len(in.Signals) > in.saidSignals || in.EventCount >= 2*in.saidEvents)
+	return !in.said || in.Severity > in.saidSeverity || !in.acknowledged && (len(in.Signals) > in.saidSignals || in.EventCount-in.EventCount/5 > in.saidEvents)
 }
 
 // maxIncidentMinutes ends incidents that go on for ever: what lasts for a day is said anew the next, if it is still unusual then.
