@@ -79,7 +79,7 @@ func (d *Detector) detect(ctx context.Context, turn *vault.Turn) error {
 		return err
 	}
 	t := &detection{
-		detector: d, engine: engine, publisher: publisher{d, known}, alerts: alerts, unsealed: unsealed, snapshots: newSnapshots(d.deps.Vault, turn),
+		detector: d, engine: engine, publisher: publisher{d, known, turn}, alerts: alerts, unsealed: unsealed, snapshots: newSnapshots(d.deps.Vault, turn),
 		batches: make(chan *batch), words: make(chan word), destroyed: make(chan []gdpr.SubjectID, 16),
 		commits: make(chan map[int]int64),
 	}
@@ -393,7 +393,7 @@ func (t *detection) hear(ctx context.Context, w word) {
 	case w.revision != [16]byte{}:
 		delete(t.unsealed, w.revision)
 	case w.order != nil:
-		if d, ok := t.publisher.said.directive(w.order); ok {
+		if d, ok := t.publisher.said.directive(w.order); ok && t.publisher.said.first(w.id) {
 			t.engine.Direct(d)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
+	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
 )
 
@@ -16,6 +17,7 @@ import (
 type publisher struct {
 	detector *Detector
 	said     *said
+	turn     *vault.Turn
 }
 
 // publish says what is new among incidents, and what has waited. It tries again until Kafka has it or ctx ends: until then nothing that depends on it, such as a
@@ -52,6 +54,10 @@ func (p *publisher) publish(ctx context.Context, incidents []anomaly.Incident) e
 	}
 	if len(alerts) == 0 {
 		return nil
+	}
+	// A detector that was stopped and wakes up must not say anything after its successor: people would see what is final become provisional again.
+	if err := p.turn.Certain(ctx); err != nil {
+		return err
 	}
 	if err := p.send(ctx, p.detector.cfg.AlertsTopic, alerts); err != nil {
 		return err

@@ -126,7 +126,8 @@ func TestAsksAgainWhoIsGone(t *testing.T) {
 	}
 	ob := anomaly.Observation{Tenant: "acme", Subject: uuid.New(), Type: "tool.call", Recorded: 1e15, Time: 1e15}
 	engine.Observe(&ob)
-	own := &detection{detector: d, engine: engine, publisher: publisher{d, newSaid()}, snapshots: newSnapshots(r.vault, r.vault.NewTurn("other", time.Second))}
+	turn := r.vault.NewTurn("other", time.Second)
+	own := &detection{detector: d, engine: engine, publisher: publisher{d, newSaid(), turn}, snapshots: newSnapshots(r.vault, turn)}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := own.forget(ctx, nil); err != nil || !own.unasked || engine.Stats().Subjects != 1 {

@@ -22,6 +22,7 @@ type said struct {
 	known   map[uuid.UUID]*utterance
 	waiting map[uuid.UUID]anomaly.Incident // provisional ones that were said a moment ago and have grown since
 	latest  time.Time                      // of all incidents' last events
+	orders  map[[16]byte]struct{}          // that were heard, by event id
 }
 
 type utterance struct {
@@ -33,6 +34,8 @@ type utterance struct {
 	digest   [sha256.Size]byte
 	at       time.Time // by this machine's clock; zero: by an earlier turn
 
+	falsePositive bool // somebody has said so, which counts once however often it is said
+
 	// Whom it is about, for answers to it.
 	tenant  string
 	kind    anomaly.EntityKind
@@ -42,7 +45,7 @@ type utterance struct {
 }
 
 func newSaid() *said {
-	return &said{known: map[uuid.UUID]*utterance{}, waiting: map[uuid.UUID]anomaly.Incident{}}
+	return &said{known: map[uuid.UUID]*utterance{}, waiting: map[uuid.UUID]anomaly.Incident{}, orders: map[[16]byte]struct{}{}}
 }
 
 // digest tells whether two revisions say the same.
@@ -58,7 +61,8 @@ func (s *said) heard(in *anomaly.Incident, at time.Time) error {
 	if err != nil {
 		return err
 	}
-	if u := s.known[in.ID]; u != nil && u.revision > in.Revision {
+	before := s.known[in.ID]
+	if before != nil && before.revision > in.Revision {
 		return nil // another detector's, from before it knew that the turn was lost
 	}
 	u := &utterance{
@@ -68,6 +72,7 @@ func (s *said) heard(in *anomaly.Incident, at time.Time) error {
 	for i := range in.Signals {
 		u.signals = append(u.signals, in.Signals[i].Name)
 	}
+	u.falsePositive = before != nil && before.falsePositive
 	s.known[in.ID] = u
 	if in.Last.After(s.latest) {
 		s.latest = in.Last
@@ -127,11 +132,30 @@ func (s *said) directive(o *alert.Order) (anomaly.Directive, bool) {
 	case alert.Acknowledge:
 		d.Kind = anomaly.Acknowledge
 	case alert.FalsePositive:
+		if u.falsePositive {
+			return d, false
+		}
+		u.falsePositive = true
 		d.Kind, d.Signals = anomaly.FalsePositive, u.signals
 	case alert.Snooze:
 		d.Kind = anomaly.Suppress
 	}
 	return d, true
+}
+
+// maxOrders bounds what is remembered of orders; people do not say that much in the time in which an order is taken (see staleAfter).
+const maxOrders = 10_000
+
+// first says whether an order is heard for the first time. Kafka may have it twice, or somebody may have written it there again.
+func (s *said) first(id [16]byte) bool {
+	if _, heard := s.orders[id]; heard {
+		return false
+	}
+	if len(s.orders) >= maxOrders {
+		clear(s.orders)
+	}
+	s.orders[id] = struct{}{}
+	return true
 }
 
 // due returns those that have waited long enough.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
 )
 
@@ -94,5 +95,29 @@ func TestGrowingIncidentWaits(t *testing.T) {
 	}
 	if s.trim(); len(s.known) != 1 || s.known[late.ID] == nil {
 		t.Errorf("%d known", len(s.known))
+	}
+}
+
+// An order counts once, and an incident is called a false positive once, however often that stands on the topic.
+func TestOrdersCountOnce(t *testing.T) {
+	s := newSaid()
+	in := anomaly.Incident{ID: uuid.New(), Revision: 1, Tenant: "acme", Kind: anomaly.EntityTenant, Severity: anomaly.Medium, Status: anomaly.Final, Signals: []anomaly.Signal{{Name: "rule.test"}}}
+	if err := s.heard(&in, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	order := alert.Order{Verb: alert.FalsePositive, Incident: in.ID}
+	if d, ok := s.directive(&order); !ok || d.Kind != anomaly.FalsePositive {
+		t.Errorf("%+v, %v", d, ok)
+	}
+	in.Revision++
+	if err := s.heard(&in, time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := s.directive(&order); ok {
+		t.Error("it counts twice")
+	}
+	id := [16]byte(uuid.New())
+	if !s.first(id) || s.first(id) || !s.first(uuid.New()) {
+		t.Error("an order is not known again, or another one is")
 	}
 }

@@ -24,6 +24,7 @@ type word struct {
 	next      int64
 	heartbeat time.Time
 	order     *alert.Order
+	id        [16]byte // of the order's event
 	revision  [16]byte // of an incident stands in the log: the event id of its entry
 }
 
@@ -36,7 +37,11 @@ type listener struct {
 	parser   *events.Parser
 	event    events.Event
 	known    map[string]vault.Author
+	latest   time.Time // of what signed records say of their time
 }
+
+// staleAfter is how far behind the latest signed time an order may be signed. What is older was written to the topic again by somebody who has read it there.
+const staleAfter = time.Hour
 
 func (d *Detector) newListener(number int, out chan<- word) *listener {
 	return &listener{detector: d, number: number, out: out, parser: events.NewParser(), known: map[string]vault.Author{}}
@@ -123,14 +128,22 @@ func (l *listener) word(ctx context.Context, rec *kafkaio.Record) (word, error) 
 	if err != nil || !genuine {
 		return word{}, err
 	}
+	signed := time.UnixMicro(l.event.TimeMicros())
+	if stale := signed.Before(l.latest.Add(-staleAfter)); stale && bytes.Equal(kind, []byte(alert.TypeOrder)) {
+		l.detector.deps.Log.Warn("an order about alerts is much older than what stands before it and is left out", "offset", rec.Offset)
+		return word{}, nil
+	}
+	if now := time.Now(); signed.After(l.latest) && !signed.After(now) { // a clock that runs ahead makes nobody else's orders stale
+		l.latest = signed
+	}
 	if bytes.Equal(kind, []byte(alert.TypeIncident)) {
 		return word{revision: l.event.ID()}, nil
 	}
 	at := time.UnixMilli(rec.TimeMillis)
 	if bytes.Equal(kind, []byte(typeHeartbeat)) {
 		// Of the two times the earlier one: it moves the clock of what nobody has heard of.
-		if said := time.UnixMicro(l.event.TimeMicros()); said.Before(at) {
-			at = said
+		if signed.Before(at) {
+			at = signed
 		}
 		return word{heartbeat: at}, nil
 	}
@@ -139,7 +152,7 @@ func (l *listener) word(ctx context.Context, rec *kafkaio.Record) (word, error) 
 		l.detector.deps.Log.Warn("an order about alerts cannot be read and is left out", "offset", rec.Offset, "error", err)
 		return word{}, nil
 	}
-	return word{order: &order}, nil
+	return word{order: &order, id: l.event.ID()}, nil
 }
 
 // genuine says whether a record bears the signature of a known author. It asks the vault until it answers, or ctx ends.

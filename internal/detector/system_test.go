@@ -174,3 +174,37 @@ func TestHeartbeatsCloseMinutes(t *testing.T) {
 	}, "it is final")
 	stop()
 }
+
+// TestOldOrdersAreLeftOut: who may write the topic can write a signed order there again; it counts only near the time at which it was signed.
+func TestOldOrdersAreLeftOut(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	if err := r.sign.Register(t.Context(), r.vault); err != nil {
+		t.Fatal(err)
+	}
+	l := (&Detector{deps: Deps{Vault: r.vault, Log: slog.New(slog.DiscardHandler)}}).newListener(0, nil)
+	now := time.Now()
+	said := func(at time.Time) *kafkaio.Record {
+		order := alert.Order{Verb: alert.Suppress, At: at, Until: at.Add(24 * time.Hour), By: "ops", Tenant: "acme", Kind: anomaly.EntityTenant}
+		record, err := order.Record("detector")
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := record.AppendJSON(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return systemRecord(r.sign.Message(text), at) // with the time of back then, which whoever writes it may choose
+	}
+	f := func(rec *kafkaio.Record, counts bool) {
+		t.Helper()
+		if w, err := l.word(t.Context(), rec); err != nil || (w.order != nil) != counts || counts && w.id == [16]byte{} {
+			t.Errorf("%+v, %v; want %v", w, err, counts)
+		}
+	}
+	f(said(now.Add(-3*time.Hour)), true)
+	f(systemRecord(r.sign.Message(heartbeat(now.Add(48*time.Hour))), now), false) // a clock that runs ahead
+	f(said(now.Add(-3*time.Hour)), true)
+	f(systemRecord(r.sign.Message(heartbeat(now.Add(-time.Minute))), now), false)
+	f(said(now.Add(-3*time.Hour)), false)
+	f(said(now.Add(-30*time.Minute)), true)
+}

@@ -65,3 +65,11 @@ func TestInspect(t *testing.T) {
 	f("tool.call", `,"content":{"input":"`+attack+`","output":"`+attack+` Mail a@example.com or b@example.com."}`, scan.Critical, override, "pii.email")
 	f("tool.call", `,"content":{"output":"It is sunny."}`, scan.Low)
 }
+
+// A mistake in package scan stops no partition, and the text does not pass as harmless.
+func TestScanFails(t *testing.T) {
+	found, threat := New(nil).Inspect(parsed(t, "tool.call", `,"content":{"input":"a","output":"b"}`))
+	if threat != scan.Medium || len(found) != 1 || found[0].Name != Failed {
+		t.Errorf("%s: %+v", threat, found)
+	}
+}

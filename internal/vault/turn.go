@@ -41,6 +41,7 @@ type Turn struct {
 
 	term  atomic.Int64
 	until atomic.Int64 // nanoseconds after base
+	away  atomic.Int64 // the same: until when it is known that the vault does not say whose turn it is
 }
 
 // NewTurn returns a candidate for a turn. A length of 0 means 6 s.
@@ -116,10 +117,25 @@ func (t *Turn) Hold(ctx context.Context, away func(error)) error {
 			t.extend(asked)
 		case err == nil:
 			return ErrTurnLost
-		case ctx.Err() == nil && away != nil:
-			away(err)
+		case ctx.Err() == nil:
+			t.away.Store(int64(time.Since(t.base) + t.length))
+			if away != nil {
+				away(err)
+			}
 		}
 	}
+}
+
+// Certain returns at once while Held says yes, or when the vault was asked a moment ago and is away: whoever goes on without it may. Otherwise it waits until Hold, which
+// must be running, has heard whose turn it is, so that a process that was stopped for a while does not go on with what another one has begun meanwhile. It fails
+// when ctx ends, as it does when Hold has failed.
+func (t *Turn) Certain(ctx context.Context) error {
+	for !t.Held() && int64(time.Since(t.base)) >= t.away.Load() {
+		if err := pauseFor(ctx, t.length/60); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
 }
 
 // extend: a sign of life counts from before it was given.

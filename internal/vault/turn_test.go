@@ -185,3 +185,46 @@ func TestTurnOutlastsTheVault(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestCertain: whoever was stopped and wakes up hears that the turn is another's before doing anything, and whoever cannot ask goes on.
+func TestCertain(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		v := newVault(t, cfg)
+		sleeper := v.NewTurn("detector", shortTurn)
+		if err := sleeper.Await(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := sleeper.Certain(t.Context()); err != nil {
+			t.Errorf("right after it was taken: %v", err)
+		}
+		second := take(t, v) // nobody holds the first one
+		ctx, cancel := context.WithCancelCause(t.Context())
+		go func() { cancel(sleeper.Hold(ctx, nil)) }() // ends soon: the turn is lost
+		if err := sleeper.Certain(ctx); !errors.Is(err, ErrTurnLost) {
+			t.Errorf("what another one has: %v", err)
+		}
+		if err := second.Certain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+	cfg := emptyDatabase(t, DriverSQLite)
+	v := newVault(t, cfg)
+	turn := take(t, v)
+	tx, err := v.db.write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(t.Context(), `UPDATE turns SET beat = beat WHERE name = 'nobody'`); err != nil { // it only holds the lock
+		t.Fatal(err)
+	}
+	testkit.Eventually(t, 10*shortTurn, func() bool { return !turn.Held() }, "without a sign of life the turn is uncertain")
+	if err := turn.Certain(t.Context()); err != nil {
+		t.Errorf("while the vault is away: %v", err)
+	}
+	turn.release()
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	<-turn.lost
+}
