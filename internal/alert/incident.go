@@ -1,7 +1,6 @@
 package alert
 
 import (
-	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -22,8 +21,7 @@ const TypeIncident = "alert.incident"
 const maxAttribute = 6 << 10
 
 // Record returns a revision of an incident as a record of the system topic, to be signed by an author. Its event id comes from incident and revision, so that saying
-// it again, after a crash in between, can be told
-// from saying something else.
+// it again, after a crash in between, can be told from saying something else.
 func Record(in *anomaly.Incident, by string, now time.Time) (events.Record, error) {
 	signals, err := fitting(in.Signals)
 	if err != nil {
@@ -62,9 +60,5 @@ func fitting[T any](list []T) (string, error) {
 
 // RevisionID is the event id of a revision's entry: a UUID of version 8 (RFC 9562, 5.8) made of the incident's id and the revision.
 func RevisionID(in *anomaly.Incident) uuid.UUID {
-	sum := sha256.Sum256(binary.BigEndian.AppendUint32(append([]byte("agentaudit alert.incident\x00"), in.ID[:]...), in.Revision))
-	id := uuid.UUID(sum[:16])
-	id[6] = id[6]&0x0f | 0x80
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return uuid.UUID(events.HashedUUID(binary.BigEndian.AppendUint32(append([]byte("agentaudit alert.incident\x00"), in.ID[:]...), in.Revision)))
 }

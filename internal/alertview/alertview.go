@@ -9,6 +9,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/store"
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
 )
 
 // Alert is one alert.
@@ -32,8 +33,8 @@ type Alert struct {
 	AnsweredBy string          `json:"answered_by,omitempty"`
 	Until      *time.Time      `json:"until,omitempty"`
 	Summarised bool            `json:"summarised"`
-	Log        string          `json:"log"`
-	Seq        uint64          `json:"seq"`
+	Log        string          `json:"log,omitempty"` // where it stands; absent: it was never said
+	Seq        uint64          `json:"seq,omitempty"`
 }
 
 // Of returns a row of the view alerts as it is shown.
@@ -61,4 +62,25 @@ func Of(a *store.Alert) Alert {
 		line.Status = "false_positive"
 	}
 	return line
+}
+
+// OfIncident returns an incident that stands in no log, such as one of a backtest, in the same form.
+func OfIncident(in *anomaly.Incident) (Alert, error) {
+	line := Alert{
+		ID: in.ID.String(), Time: in.Time, Tenant: in.Tenant, Kind: string(in.Kind), Entity: in.Entity, Severity: in.Severity.String(), Title: in.Title, Entries: []string{},
+		EventCount: in.EventCount, CostUSD: in.CostUSD, First: in.First, Last: in.Last, Status: string(in.Status), Stage: string(in.Status), Summarised: in.Summarised,
+	}
+	if in.Subject != uuid.Nil {
+		line.Subject = in.Subject.String()
+	}
+	for _, id := range in.Events {
+		line.Entries = append(line.Entries, id.String())
+	}
+	if len(in.Signals) == 0 {
+		line.Signals = json.RawMessage("[]")
+		return line, nil
+	}
+	var err error
+	line.Signals, err = json.Marshal(in.Signals)
+	return line, err
 }

@@ -4,9 +4,6 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
-	"time"
-
-	"github.com/google/uuid"
 
 	"github.com/agentaudit/agentaudit/internal/alertview"
 	"github.com/agentaudit/agentaudit/internal/privacy"
@@ -35,24 +32,14 @@ func (s *Server) alerts(c *call) (*answer, error) {
 	if strings.ContainsRune(filter.Tenant, 0) {
 		return nil, wrongField("tenant", "a text without NUL expected")
 	}
-	for _, at := range []struct {
-		field, text string
-		to          *time.Time
-	}{{"since", asked.Since, &filter.Since}, {"until", asked.Until, &filter.Until}} {
-		if at.text == "" {
-			continue
-		}
-		if *at.to, err = time.Parse(time.RFC3339Nano, at.text); err != nil {
-			return nil, wrongField(at.field, "a time as in RFC 3339 expected")
-		}
+	if filter.Since, filter.Until, err = asked.times(); err != nil {
+		return nil, err
 	}
-	if asked.Subject != "" {
-		id, err := uuid.Parse(asked.Subject)
-		if err != nil {
-			return nil, wrongField("subject", "a UUID expected")
-		}
-		filter.Subject = id
+	subject, err := asked.subject()
+	if err != nil {
+		return nil, err
 	}
+	filter.Subject = subject
 	if filter.Limit == 0 {
 		filter.Limit = presetEvents
 	}

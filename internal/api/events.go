@@ -26,8 +26,8 @@ const (
 	presetEvents, maxEvents, maxContents = 100, 1000, 50
 )
 
-// eventsQuestion is what may be asked: in the address, or in a body, where names belong.
-type eventsQuestion struct {
+// question is what may be asked of events, and in part of alerts: in the address, or in a body, where names belong.
+type question struct {
 	Tenant  string `json:"tenant"`
 	User    string `json:"user"`
 	Session string `json:"session"`
@@ -47,7 +47,7 @@ type eventsAnswer struct {
 }
 
 func (s *Server) events(c *call) (*answer, error) {
-	asked, err := c.eventsQuestion()
+	asked, err := c.question()
 	if err != nil {
 		return nil, err
 	}
@@ -97,8 +97,8 @@ func usedEvents(found []reveal.Event, mayRestricted bool) privacy.Use {
 	return use
 }
 
-// eventsQuestion reads what is asked.
-func (c *call) eventsQuestion() (q eventsQuestion, err error) {
+// question reads what is asked.
+func (c *call) question() (q question, err error) {
 	if c.request.Method != http.MethodPost {
 		return parseQuery(c.request.URL.RawQuery)
 	}
@@ -115,7 +115,7 @@ func (c *call) eventsQuestion() (q eventsQuestion, err error) {
 	return q, nil
 }
 
-func parseQuery(text string) (q eventsQuestion, err error) {
+func parseQuery(text string) (q question, err error) {
 	values, err := url.ParseQuery(text)
 	if err != nil {
 		return q, refused(http.StatusBadRequest, "the address cannot be read")
@@ -153,7 +153,7 @@ func parseQuery(text string) (q eventsQuestion, err error) {
 }
 
 // allowed is the question as far as the key may ask it.
-func (c *call) allowed(asked *eventsQuestion) (q reveal.Question, err error) {
+func (c *call) allowed(asked *question) (q reveal.Question, err error) {
 	mayReveal := c.role.May(apikey.RevealPeople)
 	names := mayReveal
 	if asked.Names != nil {
@@ -169,23 +169,11 @@ func (c *call) allowed(asked *eventsQuestion) (q reveal.Question, err error) {
 	if q.Tenant, err = c.tenant(asked.Tenant); err != nil {
 		return q, err
 	}
-	for _, at := range []struct {
-		field, text string
-		to          *time.Time
-	}{{"since", asked.Since, &q.Since}, {"until", asked.Until, &q.Until}} {
-		if at.text == "" {
-			continue
-		}
-		if *at.to, err = time.Parse(time.RFC3339Nano, at.text); err != nil {
-			return q, wrongField(at.field, "a time as in RFC 3339 expected")
-		}
+	if q.Since, q.Until, err = asked.times(); err != nil {
+		return q, err
 	}
-	if asked.Subject != "" {
-		id, err := uuid.Parse(asked.Subject)
-		if err != nil {
-			return q, wrongField("subject", "a UUID expected")
-		}
-		q.Subject = gdpr.SubjectID(id)
+	if q.Subject, err = asked.subject(); err != nil {
+		return q, err
 	}
 	most := maxEvents
 	if q.WithContent {
@@ -203,6 +191,34 @@ func (c *call) allowed(asked *eventsQuestion) (q reveal.Question, err error) {
 		}
 	}
 	return q, nil
+}
+
+// times reads since and until; zero: not given.
+func (q *question) times() (since, until time.Time, err error) {
+	for _, at := range []struct {
+		field, text string
+		to          *time.Time
+	}{{"since", q.Since, &since}, {"until", q.Until, &until}} {
+		if at.text == "" {
+			continue
+		}
+		if *at.to, err = time.Parse(time.RFC3339Nano, at.text); err != nil {
+			return since, until, wrongField(at.field, "a time as in RFC 3339 expected")
+		}
+	}
+	return since, until, nil
+}
+
+// subject reads the pseudonym; zero: not given.
+func (q *question) subject() (gdpr.SubjectID, error) {
+	if q.Subject == "" {
+		return gdpr.SubjectID{}, nil
+	}
+	id, err := uuid.Parse(q.Subject)
+	if err != nil {
+		return gdpr.SubjectID{}, wrongField("subject", "a UUID expected")
+	}
+	return gdpr.SubjectID(id), nil
 }
 
 // tenant is the tenant of which something is asked; empty: all. A key that is limited sees one only.

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -91,9 +90,5 @@ func Lines(ctx context.Context, cfg Config, scanner *scan.Scanner, in io.Reader,
 func Pseudonym(tenant, user []byte) [16]byte {
 	text := make([]byte, 0, 256)
 	text = append(append(append(text, tenant...), 0), user...)
-	sum := sha256.Sum256(text)
-	id := [16]byte(sum[:16])
-	id[6] = id[6]&0x0f | 0x80
-	id[8] = id[8]&0x3f | 0x80
-	return id
+	return events.HashedUUID(text)
 }

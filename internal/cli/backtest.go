@@ -12,8 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-
+	"github.com/agentaudit/agentaudit/internal/alertview"
 	"github.com/agentaudit/agentaudit/internal/backtest"
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/process"
@@ -133,52 +132,13 @@ func stored(ctx context.Context, w *world, cfg config.Config, asked backtest.Con
 	return backtest.Stored(ctx, asked, from, cfg.Ingest.Topics.Events, done)
 }
 
-// incidentLine is an incident in `backtest --json`, as in the list of alerts.
-type incidentLine struct {
-	ID         string               `json:"id"`
-	Time       time.Time            `json:"time"`
-	Tenant     string               `json:"tenant"`
-	Kind       string               `json:"kind"`
-	Subject    string               `json:"subject,omitempty"` // absent: it is about no user
-	Entity     string               `json:"entity,omitempty"`
-	Severity   string               `json:"severity"`
-	Title      string               `json:"title"`
-	Signals    []incidentSignalLine `json:"signals"`
-	Entries    []string             `json:"entries"`
-	Status     string               `json:"status"`
-	EventCount uint64               `json:"event_count"`
-	CostUSD    float64              `json:"cost_usd"`
-	First      time.Time            `json:"first"`
-	Last       time.Time            `json:"last"`
-	Summarised bool                 `json:"summarised"`
-}
-
-type incidentSignalLine struct {
-	Name     string  `json:"name"`
-	Expected string  `json:"expected"`
-	Observed string  `json:"observed"`
-	Score    float64 `json:"score"`
-}
-
-func incidentLineOf(in *anomaly.Incident) incidentLine {
-	l := incidentLine{ID: in.ID.String(), Time: in.Time, Tenant: in.Tenant, Kind: string(in.Kind), Entity: in.Entity, Severity: in.Severity.String(), Title: in.Title,
-		Signals: []incidentSignalLine{}, Entries: []string{}, Status: string(in.Status), EventCount: in.EventCount, CostUSD: in.CostUSD, First: in.First, Last: in.Last, Summarised: in.Summarised}
-	if in.Subject != uuid.Nil {
-		l.Subject = in.Subject.String()
-	}
-	for _, s := range in.Signals {
-		l.Signals = append(l.Signals, incidentSignalLine{s.Name, s.Expected, s.Observed, s.Score})
-	}
-	for _, id := range in.Events {
-		l.Entries = append(l.Entries, id.String())
-	}
-	return l
-}
-
 func printIncidentsJSON(w io.Writer, list []anomaly.Incident) error {
-	lines := make([]incidentLine, len(list))
+	lines := make([]alertview.Alert, len(list))
 	for i := range list {
-		lines[i] = incidentLineOf(&list[i])
+		var err error
+		if lines[i], err = alertview.OfIncident(&list[i]); err != nil {
+			return err
+		}
 	}
 	return json.NewEncoder(w).Encode(lines)
 }

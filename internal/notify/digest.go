@@ -2,7 +2,6 @@ package notify
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
+	"github.com/agentaudit/agentaudit/pkg/events"
 )
 
 // digest is the summary of a day, by the events' time.
@@ -44,10 +44,7 @@ const (
 
 // digestID is the same for everybody, so that a day has one digest whoever makes it.
 func digestID(day time.Time) uuid.UUID {
-	sum := sha256.Sum256([]byte("agentaudit digest " + day.UTC().Format(time.DateOnly)))
-	id := uuid.UUID(sum[:16])
-	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80 // version 8, RFC 9562
-	return id
+	return uuid.UUID(events.HashedUUID([]byte("agentaudit digest " + day.UTC().Format(time.DateOnly))))
 }
 
 // digests has each day summarised once it is over, until ctx ends.

@@ -2,7 +2,6 @@ package privacy
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"time"
@@ -114,8 +113,5 @@ func sameExport(ctx context.Context, v *vault.Vault, stored *vault.Request, who 
 
 // stepID is the event id of what is said about a step of a request: the same whenever it is said.
 func stepID(request [16]byte, step string) events.UUID {
-	sum := sha256.Sum256(append(append([]byte("agentaudit/request/v1\x00"), request[:]...), step...))
-	id := uuid.UUID(sum[:16])
-	id[6], id[8] = id[6]&0x0f|0x80, id[8]&0x3f|0x80 // a UUID of version 8 (RFC 9562)
-	return events.UUID(id)
+	return events.HashedUUID(append(append([]byte("agentaudit/request/v1\x00"), request[:]...), step...))
 }

@@ -2,6 +2,7 @@ package events
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"time"
@@ -25,6 +26,16 @@ func UUIDv7(now time.Time, random [10]byte) UUID {
 	binary.BigEndian.PutUint64(u[:8], uint64(now.UnixMilli())<<16)
 	copy(u[6:], random[:])
 	u[6] = u[6]&0x0f | 0x70
+	u[8] = u[8]&0x3f | 0x80
+	return u
+}
+
+// HashedUUID returns the UUID of version 8 (RFC 9562, 5.8) that is made of the first bytes of the SHA-256 of some data: the same for the same data, whoever makes
+// it. Data of different kinds must begin differently.
+func HashedUUID(data []byte) UUID {
+	sum := sha256.Sum256(data)
+	u := UUID(sum[:16])
+	u[6] = u[6]&0x0f | 0x80
 	u[8] = u[8]&0x3f | 0x80
 	return u
 }

@@ -44,3 +44,13 @@ func TestParseUUID(t *testing.T) {
 		t.Error("a short id is accepted")
 	}
 }
+
+// TestHashedUUID: ids that are made of data must stay the same over versions; the value is sha256sum's.
+func TestHashedUUID(t *testing.T) {
+	if got, want := HashedUUID([]byte("agentaudit digest 2026-03-02")).String(), "6992888e-34c0-8911-96a2-b86a5a103071"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+	if HashedUUID([]byte("a")) == HashedUUID([]byte("b")) {
+		t.Error("different data make the same id")
+	}
+}

@@ -3,9 +3,11 @@ package rules
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/cost"
 	"cel.dev/cel-go/common/env"
 	"cel.dev/cel-go/common/operators"
@@ -264,4 +266,19 @@ func (sizes) EstimateSize(element cost.AstNode) *cost.SizeEstimate {
 // EstimateCallCost leaves calls to the models.
 func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
 	return nil
+}
+
+// featuresOf returns what a condition on windows names, so that people can be shown the values.
+func featuresOf(checked *ast.AST) []Feature {
+	var features []Feature
+	ast.PostOrderVisit(checked.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
+		if e.Kind() != ast.IdentKind {
+			return
+		}
+		if n, ok := windowNames[e.AsIdent()]; ok && !slices.Contains(features, n.feature) {
+			features = append(features, n.feature)
+		}
+	}))
+	slices.Sort(features)
+	return features
 }

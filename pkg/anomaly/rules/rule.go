@@ -38,6 +38,14 @@ type Window struct {
 	When string
 }
 
+// condition returns the text of the rule's condition.
+func (r *Rule) condition() string {
+	if r.Window != nil {
+		return r.Window.When
+	}
+	return r.Event
+}
+
 // covers tells whether one of the patterns of `on` fits a type.
 func covers(patterns []string, eventType string) bool {
 	for _, p := range patterns {

@@ -118,11 +118,3 @@ func (s *Set) after(earlier *Set) error {
 	s.index()
 	return nil
 }
-
-// condition returns the text of the rule's condition.
-func (r *Rule) condition() string {
-	if r.Window != nil {
-		return r.Window.When
-	}
-	return r.Event
-}
