@@ -360,9 +360,7 @@ func (t *detection) observe(b *batch) {
 	if b.waits && (t.held[number] < 0 || b.heldAt < t.heldAt[number]) {
 		t.engine.Hold(number, b.heldAt) // before anything behind it moves the clock
 	}
-	for i := range b.observations {
-		t.engine.Observe(&b.observations[i])
-	}
+	t.engine.ObserveAll(b.observations)
 	switch {
 	case b.waits:
 		t.engine.Hold(number, b.heldAt)

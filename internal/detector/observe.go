@@ -35,6 +35,7 @@ type observer struct {
 
 	parser *events.Parser
 	event  events.Event
+	now    time.Time // when the records at hand had been taken
 
 	missing []vault.Identity
 	asked   map[vault.LookupHash]struct{}
@@ -72,6 +73,7 @@ type batch struct {
 func (o *observer) observe(ctx context.Context, records []kafkaio.Record, b *batch) error {
 	b.observations, b.findings, b.matches, b.rejected = b.observations[:0], b.findings[:0], b.matches[:0], 0
 	b.counted = familyCounts{}
+	o.now = time.Now()
 	if err := o.release(ctx, b); err != nil {
 		return err
 	}
@@ -150,7 +152,7 @@ func (o *observer) value(f events.Field) []byte { return o.filler.Value(&o.event
 // fill copies what is to be seen of the event that was parsed last.
 func (o *observer) fill(ob *anomaly.Observation, rec *kafkaio.Record) {
 	o.filler.Fill(ob, &o.event)
-	ob.Partition, ob.Offset, ob.Recorded = o.partition, rec.Offset, recorded(rec.TimeMillis, time.Now())
+	ob.Partition, ob.Offset, ob.Recorded = o.partition, rec.Offset, recorded(rec.TimeMillis, o.now)
 	ob.Digest = maphash.Bytes(o.seed, rec.Value)
 }
 

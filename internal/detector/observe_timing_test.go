@@ -90,9 +90,7 @@ func BenchmarkPath(b *testing.B) {
 		if seen.rejected > 0 {
 			b.Fatal("events were rejected")
 		}
-		for i := range seen.observations {
-			engine.Observe(&seen.observations[i])
-		}
+		engine.ObserveAll(seen.observations)
 		taken = engine.Take(taken[:0])
 	}
 	for range warmUp { // all users are known, and minutes are closed

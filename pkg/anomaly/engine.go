@@ -112,7 +112,9 @@ type Engine struct {
 	spare      []*minute
 	spareCells []*cell
 	last       *minute // the minute that the last event was in
-	closed     int64   // every minute up to this one is closed
+	ahead      ahead
+	hint       uint32 // where the user of the event at hand probably stands, plus one; 0: not known
+	closed     int64  // every minute up to this one is closed
 
 	found      incidents
 	directives directives
@@ -439,7 +441,9 @@ func (e *Engine) add(m *minute, t *tenant, key entityKey, name string, g *gather
 		if key.kind == kindAgent {
 			key.id = nameID(name)
 		}
-		if i, ok = e.index[key]; !ok {
+		if hint := e.hint; hint != 0 && key.kind == kindSubject && e.entities.at(hint-1).key == key {
+			i = hint - 1
+		} else if i, ok = e.index[key]; !ok {
 			if i, ok = e.newEntity(key, name); !ok {
 				e.stats.Unwatched++
 				return nil
