@@ -97,6 +97,9 @@ func (w *World) userDay(out []anomaly.Observation, u *user, d int) []anomaly.Obs
 	if d < u.joins || d >= u.away[0] && d < u.away[1] {
 		return out
 	}
+	if u.service {
+		return w.serviceDay(out, u, d)
+	}
 	rng := w.pick(forDay, u.number, d)
 	works := 0.93
 	if weekday := d % 7; weekday >= 5 {

@@ -3,6 +3,7 @@ package simulate
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -61,6 +62,20 @@ func (r *Result) TextbookFound() (n int) {
 // FalsePerUserDay is the rate of false alerts.
 func (r *Result) FalsePerUserDay() float64 { return float64(r.False) / float64(max(r.UserDays, 1)) }
 
+// shown tells whether an alert that is about an incident shows it. What all do together is not shown by one of them who stands out.
+func (l *Label) shown(in *anomaly.Incident) bool {
+	says := func(of anomaly.EntityKind) bool {
+		return in.Kind == of || slices.ContainsFunc(in.Signals, func(s anomaly.Signal) bool { return strings.HasPrefix(s.Name, string(of)+".") })
+	}
+	switch l.Kind {
+	case BusyNight:
+		return says(anomaly.EntityAgent) || says(anomaly.EntityTenant)
+	case SlowRise:
+		return says(anomaly.EntityTenant)
+	}
+	return true
+}
+
 // about tells whether an alert is about an incident: of its user, its agent, its producer, or its tenant as a whole, while it goes on or within an hour of its end.
 func (l *Label) about(in *anomaly.Incident) bool {
 	if in.Tenant != l.Tenant || in.Last.UnixMicro() < l.From || in.First.UnixMicro() > l.To+hour {
@@ -68,9 +83,9 @@ func (l *Label) about(in *anomaly.Incident) bool {
 	}
 	switch in.Kind {
 	case anomaly.EntitySubject:
-		return l.Subject == [16]byte(in.Subject) && l.Subject != [16]byte{} || l.Kind == FailingAgent && slices.Contains(in.Agents, l.Agent)
+		return l.Subject == [16]byte(in.Subject) && l.Subject != [16]byte{} || (l.Kind == FailingAgent || l.Kind == BusyNight) && slices.Contains(in.Agents, l.Agent) || l.Kind == SlowRise
 	case anomaly.EntityAgent:
-		return in.Entity == l.Agent
+		return in.Entity == l.Agent || l.Kind == SlowRise
 	case anomaly.EntityProducer:
 		return in.Entity == l.Producer
 	}
@@ -107,6 +122,9 @@ func Evaluate(w *World, cfg anomaly.Config) (*Result, error) {
 					continue
 				}
 				blamed[in.ID] = true
+				if !o.Label.shown(&in) {
+					continue
+				}
 				if !o.Found {
 					o.Found, o.After, o.Cost, o.Title = true, time.Duration(now-o.Label.From)*time.Microsecond, spent[k], in.Title
 				}

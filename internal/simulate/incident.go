@@ -27,12 +27,15 @@ const (
 	ReadThenSend     Kind = "reading, then sending"
 	LostEvents       Kind = "events lost"
 	FailingAgent     Kind = "failing agent"
+	BusyNight        Kind = "agent busy by night"
+	SlowRise         Kind = "slow rise of a tenant"
+	ServiceByNight   Kind = "service busy by night"
 )
 
 // Kinds are all of them.
 func Kinds() []Kind {
 	return []Kind{InjectedSpammer, CostSpike, SlowExfiltration, StolenKey, BruteForce, PrivilegeCreep, NewTool, LimitProbing, TokenAbuse, SilentProducer,
-		DenialProbing, ReadThenSend, LostEvents, FailingAgent}
+		DenialProbing, ReadThenSend, LostEvents, FailingAgent, BusyNight, SlowRise, ServiceByNight}
 }
 
 // Label says where an incident is.
@@ -56,13 +59,13 @@ var (
 // plan chooses who, what and when. No user has two incidents, so that each stands for itself.
 func (w *World) plan() {
 	rng := w.pick(forIncident, -1, 0)
-	kinds := Kinds()
+	kinds := Kinds()[:len(Kinds())-len(collective)]
 	used := map[int]bool{}
 	silent := map[string]bool{}
 	for n := range w.cfg.Incidents {
 		l := Label{Kind: kinds[n%len(kinds)], number: n}
 		for try := 0; ; try++ {
-			i := rng.IntN(len(w.users))
+			i := rng.IntN(w.cfg.Users)
 			u := &w.users[i]
 			d := w.cfg.Quiet + rng.IntN(w.cfg.Days-w.cfg.Quiet)
 			if try < 1000 && (used[i] || d < u.joins+3 || d >= u.away[0] && d < u.away[1] || d%7 >= 5 && l.Kind != StolenKey && u.weekends < 0.5) {
@@ -124,7 +127,6 @@ func (w *World) plan() {
 		}
 		w.labels = append(w.labels, l)
 	}
-	slices.SortFunc(w.labels, func(a, b Label) int { return int(a.From/minute - b.From/minute) })
 }
 
 // hidden tells whether nothing of an incident could be seen, since its producer is silent or loses events meanwhile, or whether it would hide another.
@@ -141,6 +143,10 @@ func (w *World) begin(out []anomaly.Observation, d int) []anomaly.Observation {
 	for i := range w.labels {
 		l := &w.labels[i]
 		if l.From < from || l.From >= to || l.Kind == SilentProducer || l.Kind == FailingAgent || l.Kind == LostEvents {
+			continue
+		}
+		if slices.Contains(collective, l.Kind) {
+			out = w.collective(out, l, d)
 			continue
 		}
 		m := w.maker(out, &w.users[l.user], w.pick(forIncident, l.number, 1))

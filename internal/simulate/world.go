@@ -15,13 +15,15 @@ type Config struct {
 	Users, Tenants int
 	// Days are simulated from Start on (2026-03-02, a Monday).
 	Days int
-	// Incidents happen from day Quiet on, one kind after the other.
-	Incidents, Quiet int
+	// Services are accounts of programs, which work around the clock, beside the users.
+	Services int
+	// Incidents happen from day Quiet on, one kind after the other; Collective ones, in which each event by itself is as usual, besides.
+	Incidents, Collective, Quiet int
 }
 
 // DefaultConfig is the size at which figures are given.
 func DefaultConfig() Config {
-	return Config{Seed: 1, Users: 1000, Tenants: 4, Days: 14, Incidents: 56, Quiet: 5}
+	return Config{Seed: 1, Users: 1000, Tenants: 4, Days: 14, Services: 4, Incidents: 56, Collective: 12, Quiet: 5}
 }
 
 // Start is when day 0 begins.
@@ -73,6 +75,7 @@ type user struct {
 	clumsy    float64 // share of failing log-ins
 	travels   float64 // probability of a new network a day
 	rolledOut int     // days after the roll-out at which it is used first
+	service   bool
 }
 
 // pick makes the random numbers of one purpose, so that days and users can be made in any order.
@@ -91,11 +94,12 @@ const (
 	forDay
 	forIncident
 	forProducer
+	forService
 )
 
 // New lays a world out.
 func New(cfg Config) (*World, error) {
-	if cfg.Users < 1 || cfg.Tenants < 1 || cfg.Tenants > cfg.Users || cfg.Days < 1 || cfg.Incidents > 0 && cfg.Quiet >= cfg.Days {
+	if cfg.Users < 1 || cfg.Tenants < 1 || cfg.Tenants > cfg.Users || cfg.Days < 1 || cfg.Incidents+cfg.Collective > 0 && cfg.Quiet >= cfg.Days {
 		return nil, fmt.Errorf("simulate: %d users of %d tenants for %d days, %d of them quiet, are no world", cfg.Users, cfg.Tenants, cfg.Days, cfg.Quiet)
 	}
 	w := &World{cfg: cfg, start: Start().UnixMicro()}
@@ -110,7 +114,11 @@ func New(cfg Config) (*World, error) {
 	for i := range cfg.Users {
 		w.users = append(w.users, w.newUser(i))
 	}
+	for i := range cfg.Services {
+		w.users = append(w.users, w.newService(i))
+	}
 	w.plan()
+	w.planCollective()
 	return w, nil
 }
 
@@ -169,7 +177,7 @@ func lognormal(rng *rand.Rand, median, sigma float64) float64 {
 	return median * math.Exp(sigma*rng.NormFloat64())
 }
 
-// Users is how many users there are, with those who come later.
+// Users is how many users there are, with those who come later, and the services.
 func (w *World) Users() int { return len(w.users) }
 
 // Labels are the incidents, by time.

@@ -16,7 +16,7 @@ type cellOrder struct {
 // ends of incidents, directives. Where nothing happens time is skipped, for a clock may leap by years.
 func (e *Engine) closeThrough(through int64) {
 	for {
-		next := min(e.first, e.nextSilence(), e.found.nextEnd(e.gapMinutes), e.directives.next())
+		next := min(e.first, e.nextSilence(), e.found.nextEnd(e.gapMinutes), e.directives.next(), e.pendingEnd, e.choice)
 		if next > through {
 			break
 		}
@@ -24,8 +24,10 @@ func (e *Engine) closeThrough(through int64) {
 		if m := e.open[next]; m != nil {
 			e.closeMinute(m)
 		}
+		e.closeIntervals(next)
 		e.closeSilences(next)
 		e.endIncidents(next)
+		e.choose(next)
 		e.closed = max(e.closed, next)
 	}
 	e.closed = max(e.closed, through)
@@ -55,6 +57,9 @@ func (e *Engine) closeMinute(m *minute) {
 	producers := len(e.order)
 	for producers > 0 && e.order[producers-1].key.kind == kindProducer {
 		producers--
+	}
+	if producers > 0 {
+		e.choice = min(e.choice, (floorDiv(m.number, minutesOfDay)+1)*minutesOfDay-1)
 	}
 	for i := range e.order[:producers] {
 		e.closeCell(m.number, e.order[i].c)
@@ -92,9 +97,17 @@ func (e *Engine) closeCell(number int64, c *cell) {
 		ent.alerted = true // what a user's incident does to its agent is not what the agent is like
 	}
 	e.matchWindows(v, t, ent, c, number, &ent.hourSums, &ent.daySums)
-	e.decide(v, t, ent, c, number)
+	e.decide(v, t, ent, c, number, holding{&ent.hold, &ent.held, v.total, e.halfLifeMinutes()})
 	if !c.onlyLate() {
 		e.learn(t, p, ent, c, number)
+	}
+	if !c.onlyLate() {
+		if ent.minute == noMinute || floorDiv(ent.minute, intervalMinutes) != floorDiv(number, intervalMinutes) || ent.activeToday == 0 {
+			ent.activeToday++
+		}
+		if ent.watch != 0 {
+			e.followInterval(c.entity, ent, c, v, number)
+		}
 	}
 	ent.minute = number
 	if v.fresh > 0.1 {
@@ -108,25 +121,32 @@ func (c *cell) onlyLate() bool {
 	return len(c.sightings) == 0 && c.sums == [numRates]uint64{} && c.most == [numValues]uint64{}
 }
 
+// holding keeps what is known from being said again. It is on how strong evidence is: a sum, which goes on where surprises end.
+type holding struct {
+	hold     *Hysteresis
+	held     *int64 // the minute of its last step
+	strong   float64
+	halfLife float64 // in minutes
+}
+
 // decide makes the verdict a part of an incident, or none.
-func (e *Engine) decide(v *verdict, t *tenant, ent *entity, c *cell, number int64) {
+func (e *Engine) decide(v *verdict, t *tenant, ent *entity, c *cell, number int64, by holding) {
 	elapsed := 0.0
-	if ent.held != noMinute {
-		elapsed = float64(number - ent.held)
+	if *by.held != noMinute {
+		elapsed = float64(number - *by.held)
 	}
-	ent.held = number
+	*by.held = number
 	threshold := e.threshold(ent.key.kind)
 	surprise := v.surprise
 	if !v.mature || v.total < e.cfg.Least {
 		surprise = 0
 	}
-	// The hold is on the sum of evidence, which goes on where surprises end.
 	strength := 0.0
 	if surprise >= threshold {
-		strength = ent.hold.Step(v.total, e.cfg.Least, rearm, elapsed, e.halfLifeMinutes())
+		strength = by.hold.Step(by.strong, e.cfg.Least, rearm, elapsed, by.halfLife)
 		ent.alerted = true
 	} else {
-		ent.hold.Step(0, e.cfg.Least, rearm, elapsed, e.halfLifeMinutes())
+		by.hold.Step(0, e.cfg.Least, rearm, elapsed, by.halfLife)
 	}
 	e.found.add(e, v, t, ent, c, number, surprise >= threshold, strength >= 1)
 }
@@ -168,7 +188,7 @@ func (e *Engine) roll(t *tenant, p *peers, ent *entity, number int64) {
 	}
 	if day != ent.day {
 		if ent.day != never32 {
-			e.endDay(t, p, ent)
+			e.endDay(t, p, ent, day)
 		}
 		ent.day, ent.daySums, ent.said[perDay-1] = day, [numRates]uint64{}, [numRates]float32{}
 	}
@@ -176,8 +196,8 @@ func (e *Engine) roll(t *tenant, p *peers, ent *entity, number int64) {
 	ent.hoursToday |= bit
 }
 
-// endDay teaches what the entity's day was: its sums to its levels, its largest deviations to the tails that are shared.
-func (e *Engine) endDay(t *tenant, p *peers, ent *entity) {
+// endDay teaches what the entity's day before the next one was: its sums to its levels, its largest deviations to the tails that are shared.
+func (e *Engine) endDay(t *tenant, p *peers, ent *entity, next int32) {
 	t.dirty = true
 	for r := range numRates {
 		x := rates[r].of(ent.daySums[r])
@@ -224,6 +244,8 @@ func (e *Engine) endDay(t *tenant, p *peers, ent *entity) {
 			p.novel[n] += (today - p.novel[n]) / float32(min(p.days+1, 1000))
 		}
 	}
+	// Days on which nothing happened count too: a user of one day a week is none whose values form a series.
+	ent.active, ent.activeToday = ent.activity(next-1), 0
 	if ent.days < math.MaxUint16 {
 		ent.days++
 	}

@@ -12,7 +12,9 @@ import (
 type codec struct {
 	data   []byte
 	decode bool
-	err    error
+	// version is the state's, of those from oldestState on.
+	version byte
+	err     error
 }
 
 func (x *codec) fail(err error) {
@@ -154,4 +156,40 @@ func (x *codec) tail(t *Tail) {
 		}
 		*t, x.data = got, rest
 	}
+}
+
+var errInterval = errors.New("an interval that cannot be")
+
+func (r *ref) fields(x *codec) {
+	x.i64(&r.time)
+	x.bytes(r.id[:])
+	x.bytes(r.subject[:])
+}
+
+// maxSeriesBytes is far more than a Series takes.
+const maxSeriesBytes = 1 << 16
+
+// series is as long as it says, so that one of a version that is not known any more can be left out: it is learned anew, and all else stays.
+func (x *codec) series(s **Series) {
+	has := *s != nil
+	if x.flag(&has); !has || x.err != nil {
+		return
+	}
+	text := ""
+	if !x.decode {
+		text = string((*s).Append(nil))
+	}
+	x.text(&text, maxSeriesBytes)
+	if !x.decode || x.err != nil || len(text) > 0 && text[0] != seriesVersion {
+		return
+	}
+	got, rest, err := ParseSeries([]byte(text))
+	if err == nil && len(rest) > 0 {
+		err = fmt.Errorf("%d bytes too many", len(rest))
+	}
+	if err != nil {
+		x.fail(err)
+		return
+	}
+	*s = got
 }

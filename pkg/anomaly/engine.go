@@ -29,6 +29,8 @@ type Config struct {
 	Protected []string
 	// Bounds of what is kept, against producers that make names up: beyond them, newcomers have no baseline of their own.
 	MaxSubjects, MaxAgents, MaxTenants, MaxProducers int
+	// MaxFollowed is how many users, how many agents and how many tenants have series of their own, at 12 to 16 KB each: the most active ones. 0: nobody.
+	MaxFollowed int
 	// Rules are what an operator has declared; nil: none.
 	Rules Rules
 }
@@ -58,7 +60,7 @@ func DefaultConfig() Config {
 		Protected: []string{
 			"secret", "credential", "key", "payment", "payroll", "bank_account", "patient", "health_record", "personal_data", "customer_export", "backup", "iam_role",
 		},
-		MaxSubjects: 5_000_000, MaxAgents: 100_000, MaxTenants: 10_000, MaxProducers: 100_000,
+		MaxSubjects: 5_000_000, MaxAgents: 100_000, MaxTenants: 10_000, MaxProducers: 100_000, MaxFollowed: 5000,
 	}
 }
 
@@ -77,6 +79,7 @@ func (c *Config) Validate() error {
 	check(c.LearnDays >= 0 && c.LearnDays <= 60, "learning days: %d, 0 to 60 expected", c.LearnDays)
 	check(c.AlertsPerDay >= 0 && c.AlertsPerDay <= 1_000_000, "alerts a day: %d, 0 to 1000000 expected", c.AlertsPerDay)
 	check(c.MaxSubjects > 0 && c.MaxAgents > 0 && c.MaxTenants > 0 && c.MaxProducers > 0, "bounds: must be positive")
+	check(c.MaxFollowed >= 0 && c.MaxFollowed <= 1_000_000, "followed: %d, 0 to 1000000 expected", c.MaxFollowed)
 	check(c.MaxSubjects <= 1<<30 && c.MaxAgents <= 1<<30, "bounds: at most %d", 1<<30)
 	return errors.Join(errs...)
 }
@@ -116,6 +119,14 @@ type Engine struct {
 	hint       uint32 // where the user of the event at hand probably stands, plus one; 0: not known
 	closed     int64  // every minute up to this one is closed
 
+	watches      []*watch // of agents, tenants and heavy users; 0: none
+	freeWatches  []uint32
+	pending      []uint32 // entities whose interval is to be closed, the first at the end of pendingEnd
+	pendingEnd   int64
+	choice       int64 // the last minute of the day, if anything has happened on it: then who is followed is chosen
+	following    [numFollowed]SeriesConfig
+	intervalCell cell
+
 	found      incidents
 	directives directives
 	proved     proved
@@ -134,6 +145,7 @@ type Stats struct {
 	Events, Repeated, Late, Closed uint64 // Closed: of minutes that are closed, read again or too late
 	Unwatched                      uint64 // had no room for a baseline
 	Subjects, Agents, Producers    int
+	Followed                       int // have series of their own
 	OpenMinutes, OpenIncidents     int
 }
 
@@ -174,7 +186,11 @@ func New(cfg Config) (*Engine, error) {
 		tenants: map[string]*tenant{}, index: map[entityKey]uint32{}, traits: map[traitKey]traits{}, protected: map[string]bool{},
 		producers: map[entityKey]*producer{}, numbered: map[[16]byte]*producer{}, silence: math.MaxInt64,
 		open: map[int64]*minute{}, first: math.MaxInt64, closed: noMinute,
-		lives: make([]live, 1), // 0: none
+		lives: make([]live, 1), watches: make([]*watch, 1), // 0: none
+		pendingEnd: math.MaxInt64, choice: math.MaxInt64,
+	}
+	for f := range follows {
+		e.following[f] = follows[f].seriesConfig()
 	}
 	e.fired = e.fire
 	e.names.init()
@@ -507,6 +523,9 @@ func (e *Engine) add(m *minute, t *tenant, key entityKey, name string, g *gather
 	if g.traits.send && g.at > c.lastSend {
 		c.lastSend = g.at
 	}
+	if key.kind != kindSubject && o.Subject != ([16]byte{}) {
+		c.people.add(&o.Subject)
+	}
 	if key.kind == kindTenant {
 		return c
 	}
@@ -665,6 +684,7 @@ func (e *Engine) ResumeAt(number int32) int64 {
 func (e *Engine) Stats() Stats {
 	s := e.stats
 	s.Subjects, s.Agents, s.Producers = e.counts[kindSubject], e.counts[kindAgent], len(e.producers)
+	s.Followed = len(e.watches) - 1 - len(e.freeWatches)
 	s.OpenMinutes, s.OpenIncidents = len(e.open), len(e.found.open)
 	return s
 }

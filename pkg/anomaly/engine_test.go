@@ -685,6 +685,23 @@ func TestGoldenStates(t *testing.T) {
 	}
 }
 
+// States of the first version, which knew no series, go on.
+func TestFirstVersionOfStates(t *testing.T) {
+	for kind := range goldenStates(t) {
+		state, err := os.ReadFile(filepath.Join("testdata", "v1", "state-"+kind+".bin"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := testEngine(t, nil)
+		if err := e.Restore(goldenKey(kind, state), state); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if err := e.Restore(goldenKey(kind, state), state[:len(state)-1]); err == nil {
+			t.Errorf("%s: cut off, and taken", kind)
+		}
+	}
+}
+
 // FuzzRestore: states are read from a database; whatever stands there must not stop the process.
 func FuzzRestore(f *testing.F) {
 	for kind, state := range goldenStates(f) {

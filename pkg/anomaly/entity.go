@@ -39,8 +39,9 @@ type entity struct {
 	inUse  bool
 	dirty  bool // changed since Changed was called
 	live   uint32
-	minute int64 // last active minute
-	hour   int32 // the hour and the day that hourSums and daySums are of
+	watch  uint32 // its place among the watches; 0: it has no series
+	minute int64  // last active minute
+	hour   int32  // the hour and the day that hourSums and daySums are of
 	day    int32
 	since  int32 // day of the first event
 	days   uint16
@@ -65,6 +66,9 @@ type entity struct {
 	hours      [2][24]uint8
 	hourDays   [2]uint8
 	hoursToday uint32 // bit for each hour of the day
+	// activeToday is in how many intervals of the day it was active, active that of earlier days as a running mean.
+	activeToday uint16
+	active      float32
 
 	// The things it is known to use, by their hash, and the day of the last use (days since 1970, modulo 65,536).
 	knownHash [knownTotal]uint32

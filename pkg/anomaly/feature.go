@@ -145,6 +145,12 @@ func (m *measure) text(x float64) string {
 	return fmt.Sprintf("%.0f %s", x, m.unit)
 }
 
+// span writes the numbers between which something lies.
+func (m *measure) span(low, high float64) string {
+	number := func(x float64) string { text, _, _ := strings.Cut(m.text(x), " "); return text }
+	return number(low) + " to " + number(high)
+}
+
 // sendingOut are the words by which tools and actions say that something leaves: the last of the order in which data is stolen.
 var sendingOut = []string{"send", "mail", "upload", "export", "publish", "post", "share", "forward", "transfer", "webhook"}
 

@@ -33,12 +33,22 @@ func (e *Engine) Forget(subject [16]byte) {
 			}
 		}
 	}
+	for _, w := range e.watches {
+		if w == nil {
+			continue
+		}
+		n := len(w.refs)
+		if w.refs = slices.DeleteFunc(w.refs, func(r ref) bool { return r.subject == subject }); len(w.refs) != n {
+			e.touch(w.entity)
+		}
+	}
 	e.found.forget(e, subject)
 	e.directives.waiting = slices.DeleteFunc(e.directives.waiting, func(d Directive) bool { return d.Subject == subject })
 }
 
 // forgetEntity gives an entity's room back.
 func (e *Engine) forgetEntity(i uint32) {
+	e.unwatch(i)
 	ent := e.entities.at(i)
 	delete(e.index, ent.key)
 	t := e.byIndex[ent.key.tenant]

@@ -197,6 +197,9 @@ func (in *ongoing) extend(e *Engine, v *verdict, t *tenant, ent *entity, c *cell
 		}
 	}
 	in.window(number)
+	if v.inInterval {
+		in.window(v.begun)
+	}
 	in.Time = in.First
 	in.Signals = mergeSignals(in.Signals, v.signals(nil, &t.peers[min(in.key.kind, kindTenant)], since))
 	for i := range c.sightings {

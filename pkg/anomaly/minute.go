@@ -70,6 +70,7 @@ type cell struct {
 	firstRead, lastSend int64
 	// seqLeast and seqMost are the producer's numbers.
 	seqLeast, seqMost uint64
+	people            people // of agents and tenants
 
 	sightings []sighting // sorted by what and hash
 	refs      []ref      // the first ones, sorted
@@ -109,18 +110,21 @@ func (c *cell) see(what novelty, hash uint32, name string, protected bool, r *re
 }
 
 // show keeps the first events.
-func (c *cell) show(r *ref) {
-	if len(c.refs) == cellRefs {
-		if last := &c.refs[cellRefs-1]; r.time > last.time || r.compare(*last) >= 0 {
-			return
+func (c *cell) show(r *ref) { c.refs = showFirst(c.refs, *r, cellRefs) }
+
+// showFirst adds an event to the first ones, of which there are as many.
+func showFirst(refs []ref, r ref, most int) []ref {
+	if len(refs) == most {
+		if last := &refs[most-1]; r.time > last.time || r.compare(*last) >= 0 {
+			return refs
 		}
-		c.refs = c.refs[:cellRefs-1]
+		refs = refs[:most-1]
 	}
-	i := len(c.refs)
-	for i > 0 && r.compare(c.refs[i-1]) < 0 {
+	i := len(refs)
+	for i > 0 && r.compare(refs[i-1]) < 0 {
 		i--
 	}
-	c.refs = slices.Insert(c.refs, i, *r)
+	return slices.Insert(refs, i, r)
 }
 
 // prove keeps the gravest of what rules and findings say, one of each name with its first event.

@@ -33,8 +33,12 @@ type Key struct {
 	Entity  string
 }
 
-// stateVersion is the first byte of every state. A version that is not known is refused: the state is then learned anew from the events.
-const stateVersion = 1
+// stateVersion is the first byte of every state. A version that is not known is refused: the state is then learned anew from the events. From version 1 on all
+// are read: it has no series, and who has any is chosen at the end of the day.
+const (
+	stateVersion = 2
+	oldestState  = 1
+)
 
 // Bounds of what is read from a state.
 const (
@@ -60,7 +64,7 @@ func (e *Engine) Changed(each func(key Key, state []byte)) {
 
 	var buffer []byte
 	encode := func(key Key, fields func(x *codec)) {
-		x := codec{data: append(buffer[:0], stateVersion)}
+		x := codec{data: append(buffer[:0], stateVersion), version: stateVersion}
 		fields(&x)
 		buffer = x.data
 		each(key, x.data)
@@ -113,16 +117,16 @@ func (e *Engine) Restore(key Key, state []byte) error {
 }
 
 func (e *Engine) restore(key Key, state []byte) error {
-	if len(state) == 0 || state[0] != stateVersion {
+	if len(state) == 0 || state[0] < oldestState || state[0] > stateVersion {
 		return fmt.Errorf("its version is not known")
 	}
-	x := &codec{data: state[1:], decode: true}
+	x := &codec{data: state[1:], decode: true, version: state[0]}
 	if key.Kind == StateEngine {
 		e.engineFields(x)
 		err := x.end()
 		if err != nil {
 			// Half of it would be worse than none: minutes that count as closed are not looked at.
-			e.closed, e.partitions, e.directives.waiting, e.proved = noMinute, nil, nil, proved{}
+			e.closed, e.choice, e.partitions, e.directives.waiting, e.proved = noMinute, math.MaxInt64, nil, nil, proved{}
 		}
 		return err
 	}
@@ -204,6 +208,24 @@ func (e *Engine) entityFields(x *codec, ent *entity) {
 		return
 	}
 	ent.fields(x)
+	if x.version < 2 {
+		return
+	}
+	number(x, &ent.activeToday, intervalsOfDay)
+	x.small(&ent.active)
+	followed := ent.watch != 0
+	if x.flag(&followed); !followed || x.err != nil {
+		return
+	}
+	w := e.watches[ent.watch]
+	if x.decode {
+		i := e.index[ent.key]
+		e.unwatch(i)
+		w = e.watch(i, 0)
+	}
+	if w.fields(x); x.decode && x.err == nil && w.interval != noMinute {
+		e.pend(w.entity, w.interval)
+	}
 }
 
 func (e *Engine) barFields(x *codec, key entityKey) {
@@ -380,6 +402,11 @@ func (p *peers) fields(x *codec) {
 // engineFields are what is nobody's: how far minutes are closed, where reading goes on, and what waits for its minute.
 func (e *Engine) engineFields(x *codec) {
 	x.i64(&e.closed)
+	if x.version >= 2 {
+		if x.i64(&e.choice); x.decode && x.err == nil && e.choice < e.closed {
+			e.choice = math.MaxInt64
+		}
+	}
 	n := x.length(len(e.partitions), maxPartitions)
 	for i := range n {
 		p := partition{clock: math.MinInt64}
@@ -476,10 +503,7 @@ func (e *Engine) incidentFields(x *codec, in *ongoing) {
 		in.refs = make([]ref, n)
 	}
 	for i := range n {
-		r := &in.refs[i]
-		x.i64(&r.time)
-		x.bytes(r.id[:])
-		x.bytes(r.subject[:])
+		in.refs[i].fields(x)
 	}
 	x.u64(&in.sinceEvents, math.MaxUint64)
 	x.u64(&in.sinceMicros, math.MaxUint64)

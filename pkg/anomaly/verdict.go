@@ -29,6 +29,10 @@ type clue struct {
 	pretty string // what was seen
 	grave  Severity
 	ref    ref
+	// Of a groupSeries: what is followed, the least that was usual, and the minute with which the interval began.
+	followed followed
+	low      float64
+	begun    int64
 }
 
 // group is the kind of evidence: within one it is the same thing seen in several ways, of different ones each says something of its own.
@@ -43,6 +47,7 @@ const (
 	groupFinding
 	groupRule
 	groupProducer
+	groupSeries // by what it is added to the other evidence, a groupRate
 	numGroups
 )
 
@@ -58,6 +63,9 @@ type verdict struct {
 	fresh    float64  // novelty, with what was new a while ago
 	ratio    float64  // the largest factor by which something exceeds what is expected at most
 	guarded  bool
+	// Of a whole interval, which began with the minute begun.
+	inInterval bool
+	begun      int64
 }
 
 // signal is the name by which feedback and suppressions know it.
@@ -73,6 +81,8 @@ func (c *clue) signal() string {
 		return "novel.hour"
 	case groupOrder:
 		return "order.read_then_send"
+	case groupSeries:
+		return follows[c.followed].name
 	}
 	return c.name
 }
@@ -114,7 +124,7 @@ func (e *Engine) judge(v *verdict, t *tenant, ent *entity, c *cell, number int64
 		v.clues = append(v.clues, k)
 	}
 	e.suppressed(v, ent, number, 0)
-	v.sum(ent, number)
+	v.sum(ent, number, nil)
 	v.surprise = p.total.Surprise(tailScale(v.total))
 }
 
@@ -267,8 +277,8 @@ func (e *Engine) judgeOrder(v *verdict, p *peers, ent *entity, c *cell, hourSums
 }
 
 // sum brings the evidence of all groups together. Within a group it is Fuse's norm, as its parts see one thing; across groups it is the sum. How often that
-// much comes together by chance, dependent as it may be, the tail of the totals knows.
-func (v *verdict) sum(ent *entity, number int64) {
+// much comes together by chance, dependent as it may be, the tail of the totals knows. Besides, nil or not, is evidence of groups that was summed before.
+func (v *verdict) sum(ent *entity, number int64, besides *[numGroups]float32) {
 	var power [numGroups]float64
 	for i := range v.clues {
 		c := &v.clues[i]
@@ -276,9 +286,18 @@ func (v *verdict) sum(ent *entity, number int64) {
 			v.alone = max(v.alone, c.grave)
 			continue
 		}
-		power[c.group] += math.Pow(c.score, 4)
-		if c.group == groupRate || c.group == groupValue {
+		g := c.group
+		if g == groupSeries {
+			g = groupRate // the same amounts, seen in another way
+		}
+		power[g] += math.Pow(c.score, 4)
+		if g == groupRate || g == groupValue {
 			v.ratio = max(v.ratio, c.excess())
+		}
+	}
+	if besides != nil {
+		for g, x := range besides {
+			power[g] += math.Pow(float64(x), 4)
 		}
 	}
 	for g := range power {
@@ -300,8 +319,11 @@ func (c *clue) excess() float64 {
 }
 
 func (c *clue) measure() *measure {
-	if c.group == groupValue {
+	switch c.group {
+	case groupValue:
 		return &values[c.value]
+	case groupSeries:
+		return &follows[c.followed].measure
 	}
 	return &rates[c.rate]
 }
@@ -381,6 +403,9 @@ func (v *verdict) signals(dst []Signal, p *peers, since time.Time) []Signal {
 			continue
 		}
 		s := Signal{Name: name, Score: math.Round(100*c.score) / 100, Since: since}
+		if c.group == groupSeries {
+			s.Since = minuteTime(c.begun)
+		}
 		s.Expected, s.Observed = c.texts(p)
 		dst = append(dst, s)
 	}
@@ -403,6 +428,15 @@ func (c *clue) texts(p *peers) (expected, observed string) {
 		m := &values[c.value]
 		limit := m.back(c.usual + c.scale*usualLimit(p.tail(tailOfValue(c.value))))
 		return "at most " + m.text(limit), m.text(float64(c.x))
+	case groupSeries:
+		m := &follows[c.followed]
+		low, high := m.back(c.low), m.back(c.usual+3*c.scale)
+		expected = fmt.Sprintf("about %s in 5 minutes at this hour, %s", m.text(m.back(c.usual)), m.span(low, high))
+		observed = m.text(float64(c.x)) + " in 5 minutes"
+		if float64(c.x) <= high {
+			observed += ", after hours above what is usual"
+		}
+		return expected, observed
 	case groupNovel:
 		n := novelties[c.what]
 		switch {

@@ -24,6 +24,7 @@ func main() {
 	flag.IntVar(&cfg.Incidents, "incidents", cfg.Incidents, "incidents")
 	flag.Float64Var(&engine.Threshold, "threshold", engine.Threshold, "surprise that alerts")
 	flag.Float64Var(&engine.Least, "least", engine.Least, "least sum of evidence")
+	flag.IntVar(&engine.MaxFollowed, "followed", engine.MaxFollowed, "users, agents and tenants that have series of their own; 0: none")
 	trace := flag.String("trace", "", "folder with a trace of real requests; count false alerts on it, instead of simulating")
 	wire := flag.Bool("wire", false, "write the events as JSON lines in the wire format, instead of evaluating")
 	flag.Parse()
