@@ -29,7 +29,7 @@ type Config struct {
 	Protected []string
 	// Bounds of what is kept, against producers that make names up: beyond them, newcomers have no baseline of their own.
 	MaxSubjects, MaxAgents, MaxTenants, MaxProducers int
-	// MaxFollowed is how many users, how many agents and how many tenants have series of their own, at 12 to 16 KB each: the most active ones. 0: nobody.
+	// MaxFollowed is how many users, how many agents and how many tenants have series of their own, at 16 to 21 KB each: the most active ones. 0: nobody.
 	MaxFollowed int
 	// Rules are what an operator has declared; nil: none.
 	Rules Rules
