@@ -11,7 +11,7 @@ import (
 // from DefaultSeriesConfig.
 type SeriesConfig struct {
 	// Threshold is the surprise from which on a value is an alert: −log10 of how often a block of FusedBlock values holds as much. This is the knob: by 0.1
-	// more, there are about a third fewer false alerts.
+	// more, there are about a fifth fewer false alerts.
 	Threshold float64
 	// Ageing is what is taken off surprises with each tenfold of a thousand values: whoever waits ten times as long sees by chance what is ten times as
 	// rare. 1 would be Bonferroni's correction for all that was seen, with which an old series hardly ever alerts; 0 is one rate of alerts for ever.
@@ -104,8 +104,8 @@ type Series struct {
 	hysteresis                                                Hysteresis
 }
 
-// priorWidth is how many standard deviations of a series count as one where the tails of its views are concerned. Their prior is of normal values, and the
-// largest of a block's deviations is more than one of them: a young series would alert at what is usual.
+// priorWidth is how many standard deviations of a series count as one where the tails of its views are concerned. Their prior is of single normal values,
+// and the largest of a block is more: without it a young series alerts at what is usual.
 const priorWidth = 1.3
 
 // Step judges x at t, in seconds since 1970, by what is known before it, then learns it. Values beyond ±1e30 count as that much; for NaN the Score is zero,
