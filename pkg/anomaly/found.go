@@ -506,7 +506,7 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 		f.early[ent.key] = early
 		f.ends = noMinute
 		day := floorDiv(m.number, minutesOfDay)
-		early.Summarised = severity < Critical && day == t.budgetDay && t.alerted+f.earlyOf(t.index) > e.cfg.AlertsPerDay || severity < Critical && e.cfg.AlertsPerDay == 0
+		early.Summarised = severity < Critical && day == t.budgetDay && f.moreEarly(t.index, e.cfg.AlertsPerDay-t.alerted) || severity < Critical && e.cfg.AlertsPerDay == 0
 	}
 	if m.number != early.lastMinute {
 		f.ends = noMinute
@@ -530,13 +530,18 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 	}
 }
 
-func (f *incidents) earlyOf(tenant uint32) (n int) {
+// moreEarly tells whether a tenant has more provisional incidents than that. It does not count on: when thousands begin in one minute each would count all others.
+func (f *incidents) moreEarly(tenant uint32, than int) bool {
+	n := 0
 	for _, in := range f.early {
+		if n > than {
+			break
+		}
 		if in.key.tenant == tenant {
 			n++
 		}
 	}
-	return n
+	return n > than
 }
 
 // Take appends what is new or has changed since the last call.

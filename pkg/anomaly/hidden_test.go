@@ -1,8 +1,10 @@
 package anomaly
 
 import (
+	"encoding/binary"
 	"os"
 	"testing"
+	"time"
 )
 
 // TestOldRecordsAreLookedAt: a record that says that Kafka took it long ago, behind newer ones in its partition, cannot be counted any more, but what rules and
@@ -125,4 +127,31 @@ func TestRepeatedLongAfterwards(t *testing.T) {
 	if final := closeAll(restored); len(final) == 0 || final[len(final)-1].EventCount != 2 {
 		t.Errorf("another event of the same id is not seen: %+v", final)
 	}
+}
+
+// TestManyIncidentsAtOnce: a rule that holds for thousands in one minute must not stall all else.
+func TestManyIncidentsAtOnce(t *testing.T) {
+	took := func(n int) time.Duration {
+		e := testEngine(t, nil)
+		first := testEvent(0, 9, -1200)
+		first.Matches = []int{2}
+		e.Observe(&first)
+		e.Clock(0, testStart-int64(time.Minute/time.Microsecond)) // the day's budget has begun
+		start := time.Now()
+		for i := range n {
+			o := testEvent(i+1, 1, 30)
+			binary.BigEndian.PutUint64(o.Subject[:], uint64(i+1))
+			o.Matches = []int{2}
+			e.Observe(&o)
+		}
+		return time.Since(start)
+	}
+	// Eight times as many in more than thirty times the time would be quadratic; shared machines are noisy, so it may be tried again.
+	var few, many time.Duration
+	for range 5 {
+		if few, many = took(1500), took(12_000); many < 30*few {
+			return
+		}
+	}
+	t.Errorf("%s for 1,500, %s for 12,000", few, many)
 }

@@ -89,6 +89,9 @@ type Incident struct {
 // maxIncidentBytes bounds a record of the topic of alerts. What detection writes is far smaller.
 const maxIncidentBytes = 256 << 10
 
+// maxRevision is far beyond what an incident of a day can have. Behind the largest number there would be none, and nothing more could be said.
+const maxRevision = 1 << 24
+
 // MarshalIncident returns the JSON of the topic of alerts.
 func MarshalIncident(in *Incident) ([]byte, error) {
 	text, err := json.Marshal(in)
@@ -113,8 +116,8 @@ func ParseIncident(text []byte) (Incident, error) {
 	switch {
 	case in.ID == uuid.Nil:
 		return in, fmt.Errorf("an incident without an id")
-	case in.Revision == 0:
-		return in, fmt.Errorf("incident %s: revision 0", in.ID)
+	case in.Revision == 0 || in.Revision > maxRevision:
+		return in, fmt.Errorf("incident %s: revision %d, 1 to %d expected", in.ID, in.Revision, maxRevision)
 	case in.Severity < Low || in.Severity > Critical:
 		return in, fmt.Errorf("incident %s: no severity", in.ID)
 	case in.Status != Provisional && in.Status != Final && in.Status != Withdrawn:
