@@ -176,29 +176,22 @@ func (d *Detector) readTo(ctx context.Context, topic string, partition int, from
 	if from >= to {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	records := make(chan *kafkaio.Batch)
-	ended := make(chan error, 1)
-	go func() { ended <- d.deps.Kafka.Follow(ctx, topic, partition, from, records) }() // ends with ctx or by failing, and is awaited
-	defer func() {
-		cancel()
-		<-ended //nolint:errcheck // nothing but that ctx ended
-	}()
-	for from < to {
-		select {
-		case read := <-records:
-			for i := range read.Records {
-				if err := take(&read.Records[i]); err != nil {
-					read.Release()
-					return err
-				}
+	next, err := d.deps.Kafka.Each(ctx, topic, partition, from, func(read *kafkaio.Batch) error {
+		for i := range read.Records {
+			if err := take(&read.Records[i]); err != nil {
+				return err
 			}
-			from = read.Next
-			read.Release()
-		case err := <-ended:
-			ended <- err
-			return fmt.Errorf("read %s: %w", place(topic, partition), err)
 		}
+		if read.Next >= to {
+			return kafkaio.ErrEnough
+		}
+		return nil
+	})
+	if err == nil && next < to {
+		err = context.Cause(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("read %s: %w", place(topic, partition), err)
 	}
 	return nil
 }

@@ -69,32 +69,15 @@ func (l *listener) run(ctx context.Context, from int64, until func(next int64) b
 }
 
 func (l *listener) follow(ctx context.Context, from int64, until func(next int64) bool) (next int64, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	records := make(chan *kafkaio.Batch)
-	ended := make(chan error, 1)
-	go func() {
-		ended <- l.detector.deps.Kafka.Follow(ctx, l.detector.cfg.SystemTopic, l.number, from, records)
-	}() // ends with ctx or by failing, and is awaited
-	next = from
-	for !until(next) {
-		select {
-		case read := <-records:
-			err := l.hear(ctx, read)
-			next = read.Next
-			read.Release()
-			if err != nil {
-				cancel()
-				<-ended //nolint:errcheck // nothing but that ctx ended
-				return next, err
-			}
-		case err := <-ended:
-			return next, err
+	return l.detector.deps.Kafka.Each(ctx, l.detector.cfg.SystemTopic, l.number, from, func(read *kafkaio.Batch) error {
+		if err := l.hear(ctx, read); err != nil {
+			return err
 		}
-	}
-	cancel()
-	<-ended //nolint:errcheck // nothing but that ctx ended
-	return next, nil
+		if until(read.Next) {
+			return kafkaio.ErrEnough
+		}
+		return nil
+	})
 }
 
 // hear hands on what counts.

@@ -74,31 +74,13 @@ func (r *reader) start(ctx context.Context) (int64, error) {
 
 // follow takes records from an offset on until ctx ends or following fails, and returns where to go on. What it commits, the vault has.
 func (r *reader) follow(ctx context.Context, from int64) (next int64, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	batches := make(chan *kafkaio.Batch)
-	ended := make(chan error, 1)
-	go func() { // ends with ctx or by failing, and is awaited below
-		ended <- r.notifier.deps.Kafka.Follow(ctx, r.assigned.Topic, r.assigned.Partition, from, batches)
-	}()
-	next = from
-	for {
-		select {
-		case batch := <-batches:
-			done := r.takeAll(ctx, batch)
-			if done {
-				next = batch.Next
-				r.assigned.Commit(next)
-			}
-			batch.Release()
-			if !done { // ctx has ended
-				cancel()
-				return next, <-ended
-			}
-		case err := <-ended:
-			return next, err
+	return r.notifier.deps.Kafka.Each(ctx, r.assigned.Topic, r.assigned.Partition, from, func(batch *kafkaio.Batch) error {
+		if !r.takeAll(ctx, batch) {
+			return ctx.Err()
 		}
-	}
+		r.assigned.Commit(batch.Next)
+		return nil
+	})
 }
 
 // takeAll returns false if ctx ended before the vault had all of a batch.
