@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 )
 
 // modelFile is the built-in model, written by go run ./internal/scantrain/cmd/scantrain.
@@ -150,7 +151,7 @@ func (sc *Scanner) modelHash(text []byte, w *word) uint64 {
 // wordSlot has the slots of a word: by itself, and as a pair with the word before it.
 type wordSlot struct{ word, pair uint32 }
 
-// prepare makes ready what features need.
+// prepare makes ready what features need: once for all parts of the text that are judged.
 func (sc *Scanner) prepare(s *Scratch) {
 	sc.gather(s)
 	s.slots = s.slots[:0]
@@ -162,58 +163,75 @@ func (sc *Scanner) prepare(s *Scratch) {
 	}
 }
 
-// features visits the features of the words [from, to) once each: words and pairs of words.
-func (s *Scratch) features(from, to int, visit func(slot uint32)) {
+// features appends the features of the words [from, to) once each: words and pairs of words.
+func (s *Scratch) features(dst []uint32, from, to int) []uint32 {
 	s.seen.begin()
 	for i, slots := range s.slots[from:to] {
 		if s.seen.first(slots.word) {
-			visit(slots.word)
+			dst = append(dst, slots.word)
 		}
 		if i > 0 && s.seen.first(slots.pair) {
-			visit(slots.pair)
+			dst = append(dst, slots.pair)
 		}
 	}
+	return dst
 }
 
 // conceptFeatures does so for concepts, concepts that begin a sentence, and pairs of concepts near each other.
-func (s *Scratch) conceptFeatures(from, to int, visit func(slot uint32)) {
+func (s *Scratch) conceptFeatures(dst []uint32, from, to int) []uint32 {
 	s.seen.begin()
-	concept := func(key uint64) {
-		slot := wordSlots + uint32(mix(key*0x9e3779b97f4a7c15+1)>>(64-conceptBits))
-		if s.seen.first(slot) {
-			visit(slot)
-		}
-	}
 	for i := s.hitsFrom(from); i < len(s.hits); i++ {
 		a := &s.hits[i]
 		if int(a.word) > to {
 			break
 		}
-		a.mask.each(func(x int) {
-			concept(uint64(x))
-			if a.first {
-				concept(uint64(x) | 1<<16)
+		near := i + 1
+		for near < len(s.hits) && near < i+2*pairReach && s.hits[near].word <= a.last+pairReach && int(s.hits[near].word) <= to {
+			near++
+		}
+		for part, set := range a.mask {
+			for ; set != 0; set &= set - 1 {
+				x := uint64(part<<6 + bits.TrailingZeros64(set))
+				dst = s.concept(dst, x)
+				if a.first {
+					dst = s.concept(dst, x|1<<16)
+				}
+				for j := i + 1; j < near; j++ {
+					for part, set := range s.hits[j].mask {
+						for ; set != 0; set &= set - 1 {
+							dst = s.concept(dst, x|uint64(part<<6+bits.TrailingZeros64(set))<<8|1<<17)
+						}
+					}
+				}
 			}
-			for j := i + 1; j < len(s.hits) && j < i+2*pairReach && s.hits[j].word <= a.last+pairReach && int(s.hits[j].word) <= to; j++ {
-				s.hits[j].mask.each(func(y int) { concept(uint64(x) | uint64(y)<<8 | 1<<17) })
-			}
-		})
+		}
 	}
+	return dst
 }
 
-// logit is the model's view of the words [from, to).
+// concept appends the feature of a concept or a pair of them if it was not seen.
+func (s *Scratch) concept(dst []uint32, key uint64) []uint32 {
+	if slot := wordSlots + uint32(mix(key*0x9e3779b97f4a7c15+1)>>(64-conceptBits)); s.seen.first(slot) {
+		return append(dst, slot)
+	}
+	return dst
+}
+
+// logit is the model's view of the words [from, to). The words must be prepared.
 func (m *model) logit(s *Scratch, from, to int) float32 {
-	n, sum := 0, 0
-	add := func(slot uint32) {
-		n++
+	s.touched = s.features(s.touched[:0], from, to)
+	g := m.weigh(s.touched)
+	s.touched = s.conceptFeatures(s.touched[:0], from, to)
+	return m.bias + m.scale*(g+m.weigh(s.touched))
+}
+
+// weigh adds up the weights of features; of many, each counts less.
+func (m *model) weigh(slots []uint32) float32 {
+	sum := 0
+	for _, slot := range slots {
 		sum += int(int8(m.weights[slot]))
 	}
-	s.features(from, to, add)
-	g := float32(sum) / float32(math.Sqrt(float64(n+damping)))
-	n, sum = 0, 0
-	s.conceptFeatures(from, to, add)
-	g += float32(sum) / float32(math.Sqrt(float64(n+damping)))
-	return m.bias + m.scale*g
+	return float32(sum) / float32(math.Sqrt(float64(len(slots)+damping)))
 }
 
 // windows visits the parts of a text that are judged: the whole, then overlapping windows.
@@ -265,9 +283,7 @@ func (sc *Scanner) Explain(s *Scratch, text []byte) Evidence {
 		e.Logit = best
 	}
 	s.windows(func(from, to int) {
-		var f Feature
-		s.features(from, to, func(slot uint32) { f.Words = append(f.Words, slot) })
-		s.conceptFeatures(from, to, func(slot uint32) { f.Concepts = append(f.Concepts, slot) })
+		f := Feature{Words: s.features(nil, from, to), Concepts: s.conceptFeatures(nil, from, to)}
 		e.Windows = append(e.Windows, f)
 	})
 	return e

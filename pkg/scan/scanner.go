@@ -58,6 +58,7 @@ type Scratch struct {
 	hits     []hit
 	others   []hit // those that are no words, while they are gathered
 	slots    []wordSlot
+	touched  []uint32 // the features of the part at hand
 
 	tags                   []byte
 	tagStart, tagEnd       int
