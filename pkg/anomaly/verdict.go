@@ -455,7 +455,7 @@ func (c *clue) texts(p *peers) (expected, observed string) {
 	case groupFinding:
 		return "no such finding", "found, in texts of " + c.grave.String() + " threat"
 	case groupRule:
-		return cmp.Or(c.wanted, "no match"), c.pretty
+		return cmp.Or(c.wanted, "nothing that the rule is about"), c.pretty
 	}
 	return c.wanted, c.pretty
 }
