@@ -186,3 +186,34 @@ func TestOwnRules(t *testing.T) {
 		t.Error("the rule alerts nothing")
 	}
 }
+
+// TestTheEndIsNoSilence: that a producer sends nothing behind the last event alerts nobody; that it did before does.
+func TestTheEndIsNoSilence(t *testing.T) {
+	var list []string
+	add := func(after time.Duration, more string) {
+		list = append(list, fmt.Sprintf(`{"schema":"agentaudit.event/v1","event_id":"01920000-0000-7000-8000-%012d","time":"%s","type":"tool.call","action":"act","outcome":"success","tenant":"acme"%s}`,
+			len(list), begin.Add(after).Format(time.RFC3339), more))
+	}
+	silences := func() (n int) {
+		t.Helper()
+		for _, in := range good(t, config(t), strings.Join(list, "\n")).Incidents {
+			for _, s := range in.Signals {
+				if s.Name == "silence.producer" {
+					n++
+				}
+			}
+		}
+		return n
+	}
+	const days = 5
+	for m := range days * 24 * 30 {
+		add(time.Duration(2*m)*time.Minute, fmt.Sprintf(`,"producer":{"id":"gateway","seq":%d}`, m))
+	}
+	if n := silences(); n != 0 {
+		t.Errorf("%d silences at the end", n)
+	}
+	add(days*24*time.Hour+5*time.Hour, "")
+	if n := silences(); n != 1 {
+		t.Errorf("%d silences, 1 expected", n)
+	}
+}
