@@ -32,8 +32,8 @@ type Detector struct {
 	Threshold float64 `yaml:"threshold"`
 	// LearnDays is for how many days a tenant's baselines are only learned. Rules and silent producers speak at once. 0 to 60.
 	LearnDays int `yaml:"learn_days"`
-	// AlertsPerDay is how many incidents of a tenant are alerted by themselves on one day (UTC); what exceeds it is counted in the day's digest, unless it is
-	// critical. 1 to 10000.
+	// AlertsPerDay is how many incidents of a tenant are alerted by themselves on one day (UTC); what exceeds it is counted in the day's digest. Critical ones
+	// have ten times that, and at least 500. 1 to 10000.
 	AlertsPerDay int `yaml:"alerts_per_day"`
 	// MemoryLimit is what the Go heap is kept below, as ingest.memory_limit.
 	MemoryLimit ByteSize `yaml:"memory_limit"`

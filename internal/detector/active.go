@@ -44,13 +44,14 @@ type detection struct {
 	observed []bool  // whether the engine was given anything of the partition
 	// alerts is, of each partition of the topic of alerts, up to where all that stands there stands in the log too; unsealed is what the last turn may have said
 	// behind that and nowhere else.
-	alerts   []int64
-	unsealed map[[16]byte]anomaly.Incident // by the event id of its entry
-	unasked  bool                          // somebody may have been erased, and the vault could not say who
-	held     []int64                       // the first offset of the partition that waits for the vault, and since when; -1: none does
-	heldAt   []int64
-	system   []int64
-	taken    []anomaly.Incident
+	alerts    []int64
+	unsealed  map[[16]byte]anomaly.Incident // by the event id of its entry
+	unasked   bool                          // somebody may have been erased, and the vault could not say who
+	held      []int64                       // the first offset of the partition that waits for the vault, and since when; -1: none does
+	heldAt    []int64
+	system    []int64
+	taken     []anomaly.Incident
+	unwatched uint64 // of the engine's stats, counted by now
 
 	batches   chan *batch
 	words     chan word
@@ -371,7 +372,10 @@ func (t *detection) observe(b *batch) {
 // say says what is new.
 func (t *detection) say(ctx context.Context) error {
 	t.taken = t.engine.Take(t.taken[:0])
-	t.detector.metrics.subjects.Set(float64(t.engine.Stats().Subjects))
+	stats := t.engine.Stats()
+	t.detector.metrics.subjects.Set(float64(stats.Subjects))
+	t.detector.metrics.unwatched.Add(float64(stats.Unwatched - t.unwatched))
+	t.unwatched = stats.Unwatched
 	return t.publisher.publish(ctx, t.taken)
 }
 

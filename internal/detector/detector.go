@@ -89,7 +89,7 @@ func New(cfg Config, deps Deps) (*Detector, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	m, err := newMetrics(deps.Metrics)
+	m, err := newMetrics(deps.Metrics, func() (broken, cut uint64) { return deps.Rules.Current().AllTroubles() })
 	if err != nil {
 		return nil, err
 	}

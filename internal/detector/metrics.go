@@ -10,21 +10,24 @@ import (
 )
 
 type metrics struct {
-	events   *prometheus.CounterVec // family, outcome
-	rejected prometheus.Counter
-	skipped  prometheus.Counter
-	refused  prometheus.Counter
-	waits    prometheus.Counter
-	lag      *prometheus.GaugeVec // partition
-	held     *prometheus.GaugeVec // partition
-	active   prometheus.Gauge
-	subjects prometheus.Gauge
-	alerts   *prometheus.CounterVec // severity
+	events    *prometheus.CounterVec // family, outcome
+	rejected  prometheus.Counter
+	skipped   prometheus.Counter
+	refused   prometheus.Counter
+	waits     prometheus.Counter
+	unwatched prometheus.Counter
+	troubles  [2]prometheus.CounterFunc
+	lag       *prometheus.GaugeVec // partition
+	held      *prometheus.GaugeVec // partition
+	active    prometheus.Gauge
+	subjects  prometheus.Gauge
+	alerts    *prometheus.CounterVec // severity
 
 	families [len(families)][events.Pending + 1]prometheus.Counter
 }
 
-func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+// newMetrics registers the detector's metrics. troubles returns how often conditions of rules could not be told, and how often they were cut off.
+func newMetrics(registry prometheus.Registerer, troubles func() (broken, cut uint64)) (*metrics, error) {
 	m := &metrics{
 		events: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "agentaudit_detector_events_total", Help: "Events read, by the first label of their type (other: none of the documented ones) and by outcome.",
@@ -40,6 +43,10 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		}),
 		waits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "agentaudit_detector_vault_waits_total", Help: "Times that a partition waited because the vault did not answer and no more newcomers could be held.",
+		}),
+		unwatched: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "agentaudit_detector_unwatched_total",
+			Help: "Times that an event was about a tenant, an agent, a user or a producer for whom there was no room any more. Of tenants without room not even rules and findings count.",
 		}),
 		lag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "agentaudit_detector_lag_records", Help: "Records of the partition behind the last one read, as of its fetch.",
@@ -57,7 +64,22 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "agentaudit_alerts_total", Help: "Incidents raised, by severity when they were first said.",
 		}, []string{"severity"}),
 	}
-	for _, c := range []prometheus.Collector{m.events, m.rejected, m.skipped, m.refused, m.waits, m.lag, m.held, m.active, m.subjects, m.alerts} {
+	for i, of := range []struct {
+		result string
+		count  func() float64
+	}{
+		{"broken", func() float64 { broken, _ := troubles(); return float64(broken) }},
+		{"cut", func() float64 { _, cut := troubles(); return float64(cut) }},
+	} {
+		m.troubles[i] = prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name:        "agentaudit_detector_rule_failures_total",
+			Help:        "Times that a rule's condition could not be told (broken: what it names was absent) or cost too much (cut), and so did not hold. Begins anew with each new set of rules.",
+			ConstLabels: prometheus.Labels{"result": of.result},
+		}, of.count)
+	}
+	for _, c := range []prometheus.Collector{
+		m.events, m.rejected, m.skipped, m.refused, m.waits, m.unwatched, m.troubles[0], m.troubles[1], m.lag, m.held, m.active, m.subjects, m.alerts,
+	} {
 		if err := registry.Register(c); err != nil {
 			return nil, err
 		}

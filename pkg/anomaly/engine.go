@@ -23,7 +23,8 @@ type Config struct {
 	Gap time.Duration
 	// LearnDays is for how many days a tenant's baselines are only learned. Rules and silence speak at once. 0 to 60.
 	LearnDays int
-	// AlertsPerDay is how many incidents of a tenant are alerted by themselves on one day (of UTC); what exceeds it is Summarised, unless it is critical.
+	// AlertsPerDay is how many incidents of a tenant are alerted by themselves on one day (of UTC); what exceeds it is Summarised. Critical ones have ten times
+	// that, and at least 500.
 	AlertsPerDay int
 	// Protected are the types of resources that nobody should come near in a new way.
 	Protected []string
@@ -413,14 +414,24 @@ func (e *Engine) gather(m *minute, t *tenant, o *Observation, at int64, late boo
 			g.network = hashNumber(o.Network)
 		}
 	}
-	var cells [2]*cell
-	if o.Subject != ([16]byte{}) {
+	// What rules and findings say of a single event is about whoever acts: the user, or else the agent, or else the tenant. Who has no room is answered for by the
+	// next of them: names that somebody makes up must not hide what is found.
+	var cells [3]*cell
+	if g.actor = kindSubject; o.Subject != ([16]byte{}) {
 		cells[0] = e.add(m, t, entityKey{t.index, kindSubject, o.Subject}, "", &g)
+	}
+	if cells[0] == nil {
+		g.actor = kindAgent
 	}
 	if o.Agent != "" {
 		cells[1] = e.add(m, t, entityKey{t.index, kindAgent, [16]byte{}}, o.Agent, &g)
 	}
-	e.add(m, t, entityKey{t.index, kindTenant, [16]byte{}}, "", &g)
+	if cells[0] == nil && cells[1] == nil {
+		g.actor = kindTenant
+	}
+	if whole := e.add(m, t, entityKey{t.index, kindTenant, [16]byte{}}, "", &g); g.actor == kindTenant {
+		cells[2] = whole
+	}
 	if o.Producer != "" {
 		e.produced(m, t, o)
 	}
@@ -439,6 +450,7 @@ type gathered struct {
 	late                                  bool
 	protected                             bool
 	ref                                   ref
+	actor                                 kind // whom single events are about
 	sums                                  [numRates]uint64
 	most                                  [numValues]uint64
 	tool, agent, model, resource, network uint32
@@ -478,14 +490,13 @@ func (e *Engine) add(m *minute, t *tenant, key entityKey, name string, g *gather
 	c.spent = saturated(c.spent, o.CostMicroUSD)
 	c.show(&g.ref)
 	for _, number := range o.Matches {
-		// A rule on events is about whoever acts: the user, or else the agent, or else the tenant.
-		if key.kind == actor(o) && e.cfg.Rules != nil {
+		if key.kind == g.actor && e.cfg.Rules != nil {
 			if r, ok := e.cfg.Rules.Rule(number); ok {
 				c.prove(proof{name: "rule." + r.ID, title: r.Title, wanted: r.Expected, severity: r.Severity, score: scoreOf(r.Severity), alone: true, ref: g.ref})
 			}
 		}
 	}
-	if o.Threat >= scan.Medium && key.kind == actor(o) {
+	if o.Threat >= scan.Medium && key.kind == g.actor {
 		for k := range o.Findings {
 			c.prove(proof{name: findingName(o.Findings[k].Name), severity: severityOf(o.Threat), score: findingScore(o.Threat), ref: g.ref})
 		}
@@ -548,17 +559,6 @@ func (e *Engine) add(m *minute, t *tenant, key entityKey, name string, g *gather
 		c.see(newProtected, g.tool*31+g.resource+1, o.Tool, true, &g.ref)
 	}
 	return c
-}
-
-// actor is whom rules and findings on single events are about.
-func actor(o *Observation) kind {
-	switch {
-	case o.Subject != ([16]byte{}):
-		return kindSubject
-	case o.Agent != "":
-		return kindAgent
-	}
-	return kindTenant
 }
 
 // due tells whether an open cell is worth being looked at: more events by a quarter than the last time, or something that one event alone can be.

@@ -224,6 +224,64 @@ func TestBudget(t *testing.T) {
 	}
 }
 
+// Thousands of made-up critical incidents do not bury a real one: theirs is a budget, too, in open minutes as in closed ones.
+func TestBudgetOfCriticals(t *testing.T) {
+	e := testEngine(t, func(c *Config) { c.AlertsPerDay = 2 })
+	const more = 40
+	for n := range leastCriticals + more {
+		o := testEvent(n, 1, 30)
+		binary.BigEndian.PutUint64(o.Subject[:], uint64(n+1))
+		o.Matches = []int{4}
+		e.Observe(&o)
+	}
+	said := map[Status][2]int{} // alone, summarised
+	count := func(incidents []Incident) {
+		for _, in := range incidents {
+			n := said[in.Status]
+			if in.Summarised {
+				n[1]++
+			} else {
+				n[0]++
+			}
+			said[in.Status] = n
+		}
+	}
+	count(e.Take(nil))
+	count(closeAll(e))
+	for _, status := range []Status{Provisional, Final} {
+		if said[status] != [2]int{leastCriticals, more} {
+			t.Errorf("%s: %v alone and summarised, %d and %d expected", status, said[status], leastCriticals, more)
+		}
+	}
+}
+
+// Names that somebody makes up do not hide what is found: it is about the agent or the tenant then.
+func TestNoRoomHidesNothing(t *testing.T) {
+	e := testEngine(t, func(c *Config) { c.MaxSubjects, c.MaxAgents = 1, 1 })
+	for n, o := range []Observation{{Agent: "support"}, {Agent: "support", Matches: []int{3}}, {Tenant: "other", Agent: "other", Matches: []int{3}}, {Tenant: "third", Matches: []int{3}}} {
+		at := testEvent(n, byte(n+1), int64(n))
+		at.Agent, at.Matches = o.Agent, o.Matches
+		if o.Tenant != "" {
+			at.Tenant = o.Tenant
+		}
+		e.Observe(&at)
+	}
+	var said []EntityKind
+	for _, in := range e.Take(nil) {
+		if in.Status != Provisional {
+			t.Errorf("%+v", in)
+		}
+		said = append(said, in.Kind)
+	}
+	slices.Sort(said)
+	if !slices.Equal(said, []EntityKind{EntityAgent, EntityTenant, EntityTenant}) {
+		t.Errorf("at once, by whom it is about: %v", said)
+	}
+	if n := e.Stats().Unwatched; n != 4 {
+		t.Errorf("%d times no room; 3 users and an agent expected", n)
+	}
+}
+
 // keep stores states as a process does.
 func keep(e *Engine, states map[Key][]byte) {
 	e.Changed(func(key Key, state []byte) {

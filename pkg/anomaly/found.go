@@ -101,7 +101,11 @@ func (f *incidents) add(e *Engine, v *verdict, t *tenant, ent *entity, c *cell, 
 	}
 	switch {
 	case in != nil && (evidence || v.alone > 0):
+		before := in.Severity
 		in.extend(e, v, t, ent, c, number)
+		if in.Summarised && in.Severity == Critical && before < Critical {
+			e.spend(t, in, number) // as a critical one it may have room
+		}
 		f.touched(in)
 	case in != nil:
 		in.sinceEvents = saturated(in.sinceEvents, c.events)
@@ -147,11 +151,23 @@ func (e *Engine) spend(t *tenant, in *ongoing, number int64) {
 		t.budgetDay, t.alerted = day, 0
 	}
 	t.dirty = true
-	if in.Severity < Critical && t.alerted >= e.cfg.AlertsPerDay {
-		in.Summarised = true
-		return
+	if in.Summarised = t.alerted >= e.budget(in.Severity); !in.Summarised {
+		t.alerted++
 	}
-	t.alerted++
+}
+
+// Critical incidents have a larger budget than others, but one: who can write events could make up thousands of them, behind which a real one would wait for hours.
+const (
+	criticalFactor = 10
+	leastCriticals = 500
+)
+
+// budget is how many incidents of a tenant may be alerted by themselves on a day before one of that severity is summarised.
+func (e *Engine) budget(s Severity) int {
+	if s == Critical {
+		return max(criticalFactor*e.cfg.AlertsPerDay, leastCriticals)
+	}
+	return e.cfg.AlertsPerDay
 }
 
 // begin fills in who it is about.
@@ -180,9 +196,6 @@ func (in *ongoing) extend(e *Engine, v *verdict, t *tenant, ent *entity, c *cell
 	in.CostUSD = float64(in.micros) / 1e6
 	in.sinceEvents, in.sinceMicros = 0, 0
 	in.Severity = max(in.Severity, v.severity(e.threshold(ent.key.kind)), Low)
-	if in.Severity == Critical {
-		in.Summarised = false
-	}
 	since := minuteTime(number)
 	for _, r := range c.refs {
 		in.showRef(r)
@@ -505,8 +518,9 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 		}
 		f.early[ent.key] = early
 		f.ends = noMinute
-		day := floorDiv(m.number, minutesOfDay)
-		early.Summarised = severity < Critical && day == t.budgetDay && f.moreEarly(t.index, e.cfg.AlertsPerDay-t.alerted) || severity < Critical && e.cfg.AlertsPerDay == 0
+		if in := f.open[ent.key]; in == nil || in.Summarised && severity == Critical {
+			early.Summarised = e.beyondBudget(t, severity, m.number)
+		}
 	}
 	if m.number != early.lastMinute {
 		f.ends = noMinute
@@ -516,7 +530,11 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 	if early.said {
 		raised = early.Time
 	}
+	grave := early.Severity == Critical
 	early.extend(e, v, t, ent, c, m.number)
+	if early.Summarised && early.Severity == Critical && !grave {
+		early.Summarised = e.beyondBudget(t, Critical, m.number)
+	}
 	ent.said, early.Time = said, raised
 	early.EventCount -= min(before.events, early.EventCount)
 	early.micros -= min(before.micros, early.micros)
@@ -528,6 +546,15 @@ func (e *Engine) foresee(m *minute, t *tenant, c *cell, at int64) {
 			in.Revision, in.unsaid = early.Revision, true
 		}
 	}
+}
+
+// beyondBudget tells whether what is found in an open minute, and stands among the provisional incidents, is likely to be summarised.
+func (e *Engine) beyondBudget(t *tenant, s Severity, number int64) bool {
+	room := e.budget(s)
+	if floorDiv(number, minutesOfDay) == t.budgetDay {
+		room -= t.alerted
+	}
+	return e.found.moreEarly(t.index, room)
 }
 
 // moreEarly tells whether a tenant has more provisional incidents than that. It does not count on: when thousands begin in one minute each would count all others.

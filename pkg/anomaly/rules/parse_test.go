@@ -239,6 +239,9 @@ func TestTroubles(t *testing.T) {
 	if broken, cut := set.Troubles(0); broken != 1 || cut != 0 {
 		t.Errorf("%d times not to be told, %d cut off", broken, cut)
 	}
+	if broken, cut := set.AllTroubles(); broken != 1 || cut != 0 {
+		t.Errorf("of all rules: %d times not to be told, %d cut off", broken, cut)
+	}
 }
 
 // Producers may make up types without end, and most events concern no rule.

@@ -61,6 +61,15 @@ func (s *Set) Troubles(i int) (broken, cut uint64) {
 	return s.counters[i].broken.Load(), s.counters[i].cut.Load()
 }
 
+// AllTroubles is the sum of the Troubles of all rules.
+func (s *Set) AllTroubles() (broken, cut uint64) {
+	for i := range s.counters {
+		b, c := s.Troubles(i)
+		broken, cut = broken+b, cut+c
+	}
+	return broken, cut
+}
+
 // Observed says for people what a window has of what the rule's condition names: "failed_logins 12, events 40".
 func (s *Set) Observed(i int, view WindowView) string {
 	c := s.conditions[i]
