@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -157,11 +158,13 @@ func (w *world) order(ctx context.Context, order alert.Order, before orderStep, 
 	return nil
 }
 
-// signalPattern is a signal or a family of them. Of a name that no signal can have nothing would ever be held back.
-var signalPattern = regexp.MustCompile(`^(rate|value|novel|order|gap|silence|finding|rule)(\.[a-z0-9_-]+)*(\.[a-z0-9_-]+|\.\*)$`)
+// isSignal tells whether this is a signal or a family of them. Of a name that no signal can have nothing would ever be held back.
+func isSignal(name string) bool {
+	return regexp.MustCompile(`^(` + strings.Join(anomaly.SignalFamilies(), "|") + `)(\.[a-z0-9_-]+)*(\.[a-z0-9_-]+|\.\*)$`).MatchString(name)
+}
 
 func (o *whom) fill(ctx context.Context, v *vault.Vault, order *alert.Order) error {
-	if o.Signal != "" && !signalPattern.MatchString(o.Signal) {
+	if o.Signal != "" && !isSignal(o.Signal) {
 		return fmt.Errorf("--signal: %q is no signal: write rate.cost, novel.* or rule.budget.cost, as alerts name them", o.Signal)
 	}
 	order.Tenant, order.Signal, order.Kind = o.Tenant, o.Signal, anomaly.EntityTenant

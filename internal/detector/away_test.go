@@ -1,7 +1,6 @@
 package detector
 
 import (
-	"net/url"
 	"testing"
 	"time"
 
@@ -17,14 +16,10 @@ func TestVaultAway(t *testing.T) {
 	for _, how := range []string{"refuses", "is silent"} {
 		t.Run(how, func(t *testing.T) {
 			r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
-			dsn, err := url.Parse(testkit.Postgres(t))
-			if err != nil || dsn.Host == "" {
-				t.Skipf("PostgreSQL is not told by a URL with a host: %v", err)
-			}
-			proxy := testkit.NewProxy(t, dsn.Host)
-			dsn.Host = proxy.Addr
-			r.at.Driver, r.at.DSN = vault.DriverPostgres, dsn.String()
-			if err := r.vault.Close(); err != nil {
+			proxy, dsn := testkit.ProxyTo(t, testkit.Postgres(t))
+			r.at.Driver, r.at.DSN = vault.DriverPostgres, dsn
+			err := r.vault.Close()
+			if err != nil {
 				t.Fatal(err)
 			}
 			if r.vault, err = vault.Open(t.Context(), r.at, r.keys); err != nil {

@@ -83,12 +83,12 @@ func (o *observer) observe(ctx context.Context, records []kafkaio.Record, b *bat
 			b.rejected++
 			continue
 		}
-		subject, err := o.who(ctx, records[i:], o.held.room(rec, time.Now()))
+		subject, err := o.who(ctx, records[i:], o.held.room(rec, o.now))
 		switch {
 		case err == nil:
 			o.add(b, rec, subject)
 		case errors.Is(err, errAway):
-			o.held.add(rec, time.Now())
+			o.held.add(rec, o.now)
 		default:
 			return err
 		}
@@ -108,7 +108,7 @@ func (o *observer) release(ctx context.Context, b *batch) error {
 	done := 0
 	defer func() {
 		if done > 0 {
-			o.held.drop(done, time.Now())
+			o.held.drop(done, o.now)
 		}
 	}()
 	for ; done < len(o.held.records) && ctx.Err() == nil; done++ {

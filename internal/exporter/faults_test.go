@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -584,9 +583,9 @@ func TestFaultsAtRandom(t *testing.T) {
 	r := newRig(t)
 	r.useKafka(anyBroker(t))
 	r.cfg.PublicTiles = true
-	clickhouse := testkit.NewProxy(t, strings.TrimPrefix(r.server.URL, "http://"))
+	clickhouse, through := testkit.ProxyTo(t, r.server.URL)
 	direct := r.store
-	r.store = r.openStore("http://" + clickhouse.Addr)
+	r.store = r.openStore(through)
 	cut := []*testkit.Proxy{clickhouse}
 	if os.Getenv("AGENTAUDIT_TEST_POSTGRES") != "" {
 		proxy := r.usePostgres()

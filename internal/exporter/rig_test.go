@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -115,13 +114,8 @@ func newVault(t testing.TB) *vault.Vault {
 // usePostgres gives the rig a vault in PostgreSQL, behind a proxy.
 func (r *rig) usePostgres() *testkit.Proxy {
 	r.t.Helper()
-	dsn, err := url.Parse(testkit.Postgres(r.t))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	proxy := testkit.NewProxy(r.t, dsn.Host)
-	dsn.Host = proxy.Addr
-	r.vault = openVault(r.t, vault.DriverPostgres, dsn.String())
+	proxy, dsn := testkit.ProxyTo(r.t, testkit.Postgres(r.t))
+	r.vault = openVault(r.t, vault.DriverPostgres, dsn)
 	return proxy
 }
 

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"net/url"
 	"testing"
 	"time"
 
@@ -39,13 +38,10 @@ func TestLagIsTheOwners(t *testing.T) {
 func TestBatchOnItsWayGetsAMoment(t *testing.T) {
 	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
 	direct := r.store
-	address, err := url.Parse(r.server.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := testkit.NewProxy(t, address.Host)
+	proxy, through := testkit.ProxyTo(t, r.server.URL)
 	cfg := store.DefaultConfig()
-	cfg.Addresses, cfg.Database, cfg.User, cfg.Password = []string{"http://" + proxy.Addr}, r.server.Database, r.server.User, r.server.Password
+	cfg.Addresses, cfg.Database, cfg.User, cfg.Password = []string{through}, r.server.Database, r.server.User, r.server.Password
+	var err error
 	if r.store, err = store.Open(t.Context(), cfg); err != nil {
 		t.Fatal(err)
 	}

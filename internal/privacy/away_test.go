@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 	"sync"
@@ -29,20 +28,12 @@ type behindProxies struct {
 
 func (r *rig) behindProxies() *behindProxies {
 	r.t.Helper()
-	atEngine, err := url.Parse(r.Server.URL)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	atVault, err := url.Parse(r.VaultAt.DSN)
-	if err != nil || atVault.Host == "" {
-		r.t.Skipf("PostgreSQL is not told by a URL with a host: %v", err)
-	}
-	engine, database := testkit.NewProxy(r.t, atEngine.Host), testkit.NewProxy(r.t, atVault.Host)
-	atEngine.Host, atVault.Host = engine.Addr, database.Addr
+	engine, atEngine := testkit.ProxyTo(r.t, r.Server.URL)
 	behind := r.VaultAt
-	behind.DSN = atVault.String()
+	database, dsn := testkit.ProxyTo(r.t, behind.DSN)
+	behind.DSN = dsn
 	b := &behindProxies{r.newWorker().deps, map[string]*testkit.Proxy{"ClickHouse": engine, "vault": database}}
-	b.deps.Store, b.deps.Vault = r.OpenStore(atEngine.String()), r.OpenVault(behind)
+	b.deps.Store, b.deps.Vault = r.OpenStore(atEngine), r.OpenVault(behind)
 	return b
 }
 

@@ -177,11 +177,5 @@ func lognormal(rng *rand.Rand, median, sigma float64) float64 {
 	return median * math.Exp(sigma*rng.NormFloat64())
 }
 
-// Users is how many users there are, with those who come later, and the services.
-func (w *World) Users() int { return len(w.users) }
-
-// Labels are the incidents, by time.
-func (w *World) Labels() []Label { return w.labels }
-
 // Days is how many days there are.
 func (w *World) Days() int { return w.cfg.Days }

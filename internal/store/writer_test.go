@@ -125,13 +125,9 @@ func TestEightWriters(t *testing.T) {
 
 // viaProxy returns a store that reaches the server of s through a proxy.
 func viaProxy(t *testing.T, s *Store) (*Store, *testkit.Proxy) {
-	u, err := url.Parse(s.cfg.Addresses[0])
-	if err != nil {
-		t.Fatal(err)
-	}
-	proxy := testkit.NewProxy(t, u.Host)
+	proxy, through := testkit.ProxyTo(t, s.cfg.Addresses[0])
 	cfg := s.cfg
-	cfg.Addresses = []string{"http://" + proxy.Addr}
+	cfg.Addresses = []string{through}
 	cfg.MaxExecution, cfg.InsertTimeout = time.Second, 2*time.Second
 	return openStore(t, cfg), proxy
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -212,4 +213,17 @@ func (p *Proxy) pass(d Direction, chunk []byte, passed *int64) ([]byte, error) {
 		*passed += int64(len(chunk))
 		return chunk, nil
 	}
+}
+
+// ProxyTo puts a Proxy before the server that a URL names, and returns the URL that leads through it. The test is one of servers that are told by a URL with a host:
+// Missing is called for others.
+func ProxyTo(t testing.TB, rawURL string) (p *Proxy, through string) {
+	t.Helper()
+	u, err := url.Parse(rawURL)
+	if err != nil || u.Host == "" {
+		Missing(t, "a server that is told by a URL with a host") // the error would quote the password
+	}
+	p = NewProxy(t, u.Host)
+	u.Host = p.Addr
+	return p, u.String()
 }

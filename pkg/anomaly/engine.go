@@ -689,14 +689,6 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// ClosedThrough is the end of the last minute that is closed, in microseconds since 1970; false: none is.
-func (e *Engine) ClosedThrough() (micros int64, ok bool) {
-	if e.closed == noMinute {
-		return 0, false
-	}
-	return (e.closed + 1) * microsPerMinute, true
-}
-
 // names are strings by number, so that entities need no pointers.
 type names struct {
 	list  []string

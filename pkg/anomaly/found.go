@@ -121,8 +121,7 @@ func (f *incidents) add(e *Engine, v *verdict, t *tenant, ent *entity, c *cell, 
 		in = &ongoing{key: key, firstMinute: number, lastMinute: number}
 		in.begin(e, t, ent, number)
 		if early != nil && early.ID == in.ID {
-			in.Revision, in.said, in.saidSeverity, in.saidSignals, in.saidEvents = early.Revision, early.said, early.saidSeverity, early.saidSignals, early.saidEvents
-			in.said = false // not as final
+			in.Revision, in.saidSeverity, in.saidSignals, in.saidEvents = early.Revision, early.saidSeverity, early.saidSignals, early.saidEvents // but not as final
 		}
 		in.extend(e, v, t, ent, c, number)
 		e.spend(t, in, number)

@@ -105,13 +105,3 @@ func (s *Season) levels() []*Level {
 	}
 	return all
 }
-
-// ParseSeason reads what Append has written and returns what follows it.
-func ParseSeason(src []byte) (*Season, []byte, error) {
-	s := new(Season)
-	rest, err := s.parse(src)
-	if err != nil {
-		return nil, nil, err
-	}
-	return s, rest, nil
-}

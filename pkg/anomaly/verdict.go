@@ -87,6 +87,11 @@ func (c *clue) signal() string {
 	return c.name
 }
 
+// SignalFamilies are the first labels of all names of signals.
+func SignalFamilies() []string {
+	return []string{"rate", "value", "novel", "order", "series", "gap", "silence", "finding", "rule"}
+}
+
 const (
 	// noticed is the surprise below which a clue says nothing: one day in ten has as much.
 	noticed = 1.0
@@ -96,7 +101,7 @@ const (
 	freshMinutes = 120
 	// grown is by what factor the sum of an hour or a day must have grown since it was last said.
 	grown = 1.5
-	// newNovelty and believedNovelty: of an entity that has few days behind it, nearly everything is new.
+	// settlingDays is how many days an entity must have behind it before novelty counts in full: of one that has fewer, nearly everything is new.
 	settlingDays = 3
 )
 
