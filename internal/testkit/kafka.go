@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -47,7 +48,7 @@ func Topic(t testing.TB, addr string, partitions int, configs ...string) (name s
 	return name
 }
 
-// MakeTopic makes a topic and waits until its partitions are led.
+// MakeTopic makes a topic and waits until its partitions take requests.
 func MakeTopic(t testing.TB, addr, name string, partitions int, configs ...string) {
 	t.Helper()
 	topic := kmsg.NewCreateTopicsRequestTopic()
@@ -71,23 +72,28 @@ func MakeTopic(t testing.TB, addr, name string, partitions int, configs ...strin
 			}
 			return err == nil
 		}, "topic "+name+" is made")
-		Eventually(t, 30*time.Second, func() bool {
-			meta := kmsg.NewPtrMetadataRequest()
-			one := kmsg.NewMetadataRequestTopic()
-			one.Topic = &name
-			meta.Topics = append(meta.Topics, one)
-			res, err := meta.RequestWith(ctx, client)
-			if err != nil || res.Topics[0].ErrorCode != 0 || len(res.Topics[0].Partitions) != partitions {
-				return false
-			}
-			for _, p := range res.Topics[0].Partitions {
-				if p.ErrorCode != 0 || p.Leader < 0 {
-					return false
-				}
-			}
-			return true
-		}, "topic "+name+" has leaders")
+		Eventually(t, 30*time.Second, func() bool { return led(ctx, client, name, partitions) }, "topic "+name+" has leaders")
 	})
+}
+
+// led tells whether every partition of a topic answers. Kafka announces a leader in its metadata a moment before that leader
+// takes requests, and a request sent in between is refused with NOT_LEADER_FOR_PARTITION.
+func led(ctx context.Context, client *kgo.Client, name string, partitions int) bool {
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	one := kmsg.NewListOffsetsRequestTopic()
+	one.Topic = name
+	for p := range partitions {
+		part := kmsg.NewListOffsetsRequestTopicPartition()
+		part.Partition, part.Timestamp = int32(p), -1 // the end
+		one.Partitions = append(one.Partitions, part)
+	}
+	req.Topics = append(req.Topics, one)
+	res, err := req.RequestWith(ctx, client)
+	if err != nil || len(res.Topics) != 1 || len(res.Topics[0].Partitions) != partitions {
+		return false
+	}
+	return !slices.ContainsFunc(res.Topics[0].Partitions, func(p kmsg.ListOffsetsResponseTopicPartition) bool { return p.ErrorCode != 0 })
 }
 
 // DeleteTopic deletes a topic; one that is gone is fine.
