@@ -1,23 +1,15 @@
 package detector
 
 import (
-	"bytes"
-	"cmp"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/agentaudit/agentaudit/internal/alert"
-	"github.com/agentaudit/agentaudit/internal/inspect"
-	"github.com/agentaudit/agentaudit/internal/kafkaio"
-	"github.com/agentaudit/agentaudit/internal/observe"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
-	"github.com/agentaudit/agentaudit/pkg/events"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
@@ -93,108 +85,6 @@ func (d *Detector) detect(ctx context.Context, turn *vault.Turn) error {
 	t.behind, t.observed = make([]int64, len(t.events)), make([]bool, len(t.events))
 	t.held, t.heldAt = slices.Repeat([]int64{-1}, len(t.events)), make([]int64, len(t.events))
 	return t.run(ctx)
-}
-
-// from returns where each partition of a topic is to be read: from the snapshot's place, or from the first record that Kafka has.
-func (d *Detector) from(ctx context.Context, topic string, places vault.DetectorPlaces) ([]int64, error) {
-	n, err := d.deps.Kafka.Partitions(ctx, topic)
-	if err != nil {
-		return nil, fmt.Errorf("read the partitions of %s: %w", topic, err)
-	}
-	from := make([]int64, n)
-	for i := range from {
-		next, known := places[place(topic, i)]
-		if !known {
-			if next, _, err = d.deps.Kafka.Offsets(ctx, topic, i); err != nil {
-				return nil, err
-			}
-		}
-		from[i] = next
-	}
-	return from, nil
-}
-
-func place(topic string, partition int) string { return fmt.Sprintf("%s/%d", topic, partition) }
-
-// maxUnsealed bounds the revisions that are looked for in the log at a start: some were said between the last snapshot and its end, and no more than a few behind
-// the last that stands there too.
-const maxUnsealed = 10_000
-
-// recall reads what was said on the topic of alerts. It returns where each partition ends, and the revisions behind the snapshot's place, which the last turn may not
-// have come to say in the log.
-func (d *Detector) recall(ctx context.Context, known *said, places vault.DetectorPlaces) (end []int64, unsealed map[[16]byte]anomaly.Incident, err error) {
-	end, err = ends(ctx, d.deps.Kafka, d.cfg.AlertsTopic)
-	if err != nil {
-		return nil, nil, err
-	}
-	unsealed = map[[16]byte]anomaly.Incident{}
-	for partition, end := range end {
-		start, _, err := d.deps.Kafka.Offsets(ctx, d.cfg.AlertsTopic, partition)
-		if err != nil {
-			return nil, nil, err
-		}
-		sealed, snapshot := places[place(d.cfg.AlertsTopic, partition)]
-		if err := d.readTo(ctx, d.cfg.AlertsTopic, partition, start, end, func(rec *kafkaio.Record) error {
-			in, err := anomaly.ParseIncident(rec.Value)
-			if rec.CutBytes > 0 || err != nil {
-				d.deps.Log.Warn("a record on the topic of alerts is no incident and is left out", "partition", partition, "offset", rec.Offset)
-				return nil
-			}
-			if snapshot && rec.Offset >= sealed && len(unsealed) < maxUnsealed {
-				unsealed[alert.RevisionID(&in)] = in
-			}
-			return known.heard(&in, time.Time{})
-		}); err != nil {
-			return nil, nil, err
-		}
-	}
-	known.trim()
-	return end, unsealed, nil
-}
-
-// seal says in the log what was said on the topic of alerts only: the process ended in between. It comes behind listen, which has heard what stands in the log.
-func (t *detection) seal(ctx context.Context) error {
-	var records []kafkaio.Message
-	for _, in := range slices.SortedFunc(maps.Values(t.unsealed), func(a, b anomaly.Incident) int {
-		return cmp.Or(a.First.Compare(b.First), bytes.Compare(a.ID[:], b.ID[:]), cmp.Compare(a.Revision, b.Revision))
-	}) {
-		record, err := t.publisher.sealed(&in)
-		if err != nil {
-			return err
-		}
-		records = append(records, record)
-	}
-	t.unsealed = nil
-	if len(records) == 0 {
-		return nil
-	}
-	t.detector.deps.Log.Warn("incidents that were said and did not come to stand in the log are said there now", "revisions", len(records))
-	return t.publisher.send(ctx, t.detector.cfg.SystemTopic, records)
-}
-
-// readTo gives each record of a partition from one offset to another to take.
-func (d *Detector) readTo(ctx context.Context, topic string, partition int, from, to int64, take func(*kafkaio.Record) error) error {
-	if from >= to {
-		return nil
-	}
-	next, err := d.deps.Kafka.Each(ctx, topic, partition, from, func(read *kafkaio.Batch) error {
-		for i := range read.Records {
-			if err := take(&read.Records[i]); err != nil {
-				return err
-			}
-		}
-		if read.Next >= to {
-			return kafkaio.ErrEnough
-		}
-		return nil
-	})
-	if err == nil && next < to {
-		err = context.Cause(ctx)
-	}
-	if err != nil {
-		return fmt.Errorf("read %s: %w", place(topic, partition), err)
-	}
-	return nil
 }
 
 // run has partitions read, and gives what is seen to the engine, until ctx ends or the turn is lost.
@@ -432,65 +322,4 @@ func (t *detection) forget(ctx context.Context, ids []gdpr.SubjectID) error {
 		t.publisher.said.forget(id)
 	}
 	return nil
-}
-
-// places returns from where partitions are to be read after a restart from a snapshot of now.
-func (t *detection) places() vault.DetectorPlaces {
-	places := vault.DetectorPlaces{}
-	for number, next := range t.events {
-		if t.observed[number] {
-			next = min(next, t.engine.ResumeAt(int32(number)))
-		}
-		if t.held[number] >= 0 {
-			next = min(next, t.held[number])
-		}
-		places[place(t.detector.cfg.EventsTopic, number)] = next
-	}
-	for number, next := range t.system {
-		places[place(t.detector.cfg.SystemTopic, number)] = next
-	}
-	for number, next := range t.alerts {
-		places[place(t.detector.cfg.AlertsTopic, number)] = next
-	}
-	return places
-}
-
-func (t *detection) positions() map[int]int64 {
-	next := make(map[int]int64, len(t.events))
-	for number, offset := range t.events {
-		next[number] = offset
-	}
-	return next
-}
-
-// commit tells tools where reading is, until ctx ends.
-func (t *detection) commit(ctx context.Context) error {
-	for {
-		select {
-		case next := <-t.commits:
-			if err := t.detector.deps.Kafka.CommitAlone(ctx, t.detector.cfg.Group, t.detector.cfg.EventsTopic, next); err != nil && ctx.Err() == nil {
-				t.detector.deps.Log.Warn("the place of reading could not be committed; tools show a lag that is not there", "error", err)
-			}
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-// newObserver makes what observes the records of a partition.
-func (d *Detector) newObserver(number int, cache *vault.Cache) *observer {
-	key := observe.NewKey(d.deps.Vault.SearchKey())
-	o := &observer{
-		key:       key,
-		partition: int32(number), place: place(d.cfg.EventsTopic, number), cache: cache, hasher: cache.NewHasher(),
-		inspector: inspect.New(d.deps.Scanner), matcher: d.deps.Rules.Matcher(), filler: observe.New(key),
-		seed: d.seed, heldGauge: d.metrics.held.WithLabelValues(place(d.cfg.EventsTopic, number)), parser: events.NewParser(), asked: map[vault.LookupHash]struct{}{},
-		retry: func(ctx context.Context, err error) error {
-			d.deps.Log.Warn("the vault is away and no more newcomers can be held: the partition waits", "partition", number, "error", err)
-			d.metrics.waits.Inc()
-			pause(ctx, time.Second)
-			return ctx.Err()
-		},
-	}
-	return o
 }

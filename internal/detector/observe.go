@@ -267,3 +267,21 @@ func (o *observer) note(rec *kafkaio.Record, late vault.Late) {
 	o.asked[hash] = struct{}{}
 	o.missing = append(o.missing, vault.Identity{Tenant: string(tenant), User: string(user)})
 }
+
+// newObserver makes what observes the records of a partition.
+func (d *Detector) newObserver(number int, cache *vault.Cache) *observer {
+	key := observe.NewKey(d.deps.Vault.SearchKey())
+	o := &observer{
+		key:       key,
+		partition: int32(number), place: place(d.cfg.EventsTopic, number), cache: cache, hasher: cache.NewHasher(),
+		inspector: inspect.New(d.deps.Scanner), matcher: d.deps.Rules.Matcher(), filler: observe.New(key),
+		seed: d.seed, heldGauge: d.metrics.held.WithLabelValues(place(d.cfg.EventsTopic, number)), parser: events.NewParser(), asked: map[vault.LookupHash]struct{}{},
+		retry: func(ctx context.Context, err error) error {
+			d.deps.Log.Warn("the vault is away and no more newcomers can be held: the partition waits", "partition", number, "error", err)
+			d.metrics.waits.Inc()
+			pause(ctx, time.Second)
+			return ctx.Err()
+		},
+	}
+	return o
+}

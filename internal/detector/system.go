@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/alert"
@@ -163,19 +162,4 @@ func (l *listener) genuine(ctx context.Context, rec *kafkaio.Record) (bool, erro
 		l.known[author.Name] = author
 	}
 	return gdpr.VerifySystem(author.Key, rec.Value, signature), nil
-}
-
-// ends returns the offsets behind the last records of a topic's partitions.
-func ends(ctx context.Context, kafka *kafkaio.Client, topic string) ([]int64, error) {
-	n, err := kafka.Partitions(ctx, topic)
-	if err != nil {
-		return nil, fmt.Errorf("read the partitions of %s: %w", topic, err)
-	}
-	list := make([]int64, n)
-	for i := range list {
-		if _, list[i], err = kafka.Offsets(ctx, topic, i); err != nil {
-			return nil, err
-		}
-	}
-	return list, nil
 }

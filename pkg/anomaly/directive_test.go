@@ -44,3 +44,26 @@ func TestSuppressedAtOnce(t *testing.T) {
 	f("lifted later", 0, silence, lift)
 	f("acknowledged", 1, Directive{Kind: Acknowledge, At: testStart})
 }
+
+func TestSuppressAndFalsePositive(t *testing.T) {
+	e := testEngine(t, nil)
+	e.Direct(Directive{Kind: Suppress, At: testStart, Until: testStart + 3600e6, Tenant: "acme", Of: EntitySubject, Subject: testSubject(1), Signals: []string{"rule.*"}})
+	for n, second := range []int64{60, 1800, 7200} {
+		o := testEvent(n, 1, second)
+		o.Matches = []int{3}
+		e.Observe(&o)
+	}
+	var finals []Incident
+	for _, in := range closeAll(e) {
+		if in.Status == Final {
+			finals = append(finals, in)
+		}
+	}
+	if len(finals) != 1 || finals[0].First.UnixMicro() != testStart+7200e6 {
+		t.Errorf("%+v", finals)
+	}
+	b := bar{signal: "rate.*"}
+	if !b.matches("rate.cost") || b.matches("value.cost") || b.matches("rate") {
+		t.Error("a star stands for what is below")
+	}
+}

@@ -1,5 +1,7 @@
 package anomaly
 
+import "math"
+
 // entityKey finds an entity. Agents and producers are known by a hash of their names.
 type entityKey struct {
 	tenant uint32 // index of the tenant
@@ -192,4 +194,27 @@ func (s *slab) take() uint32 {
 func (s *slab) drop(i uint32) {
 	*s.at(i) = entity{}
 	s.free = append(s.free, i)
+}
+
+// live is what an entity has done in its current hour and day, with the minutes that are open.
+type live struct {
+	hour, day         int32
+	hourSums, daySums [numRates]uint64
+	cells             int
+	// last is the cell that was used last, of the minute of that number.
+	last   *cell
+	number int64
+}
+
+// newEntity makes room for an entity; false: there is none.
+func (e *Engine) newEntity(key entityKey, name string) (uint32, bool) {
+	room := [numKinds]int{e.cfg.MaxSubjects, e.cfg.MaxAgents, e.cfg.MaxTenants, e.cfg.MaxProducers}
+	if e.counts[key.kind] >= room[key.kind] {
+		return 0, false
+	}
+	i := e.entities.take()
+	e.counts[key.kind]++
+	e.index[key] = i
+	*e.entities.at(i) = entity{key: key, name: e.names.of(name), inUse: true, minute: noMinute, hour: math.MinInt32, day: math.MinInt32, since: math.MinInt32, held: noMinute, freshAt: noMinute}
+	return i, true
 }

@@ -256,3 +256,20 @@ func le64(b []byte) uint64 {
 	_ = b[7]
 	return uint64(b[0]) | uint64(b[1])<<8 | uint64(b[2])<<16 | uint64(b[3])<<24 | uint64(b[4])<<32 | uint64(b[5])<<40 | uint64(b[6])<<48 | uint64(b[7])<<56
 }
+
+// minute returns an open minute.
+func (e *Engine) minute(number int64) *minute {
+	m := e.open[number]
+	if m == nil {
+		if n := len(e.spare); n > 0 {
+			m, e.spare = e.spare[n-1], e.spare[:n-1]
+			m.reset(number)
+		} else {
+			m = &minute{number: number, cells: map[uint32]*cell{}}
+		}
+		e.open[number] = m
+		e.first = min(e.first, number)
+	}
+	e.last = m
+	return m
+}
