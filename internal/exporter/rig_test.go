@@ -146,18 +146,6 @@ func newAuthor(t testing.TB, name string) *author.Author {
 	return a
 }
 
-func newKafka(t testing.TB, broker string) *kafkaio.Client {
-	t.Helper()
-	cfg := kafkaio.DefaultConfig()
-	cfg.Brokers = []string{broker}
-	client, err := kafkaio.New(cfg, kafkaio.Deps{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.Close)
-	return client
-}
-
 // process is a running exporter.
 type process struct {
 	*Exporter

@@ -153,3 +153,34 @@ func (r *rig) runUntilKilled(step string) {
 		t.Fatalf("it ended by itself: %s", process.Output())
 	}
 }
+
+// A process that makes an archive is killed behind each step; the next one begins anew. There is one archive, and nothing else is left.
+func TestKilledAtEachStepOfAnExport(t *testing.T) {
+	onBoth(t, func(t *testing.T, r *rig) {
+		for i, step := range []string{stepTaken, stepBegun, stepAttempt, stepPart, stepWritten, stepNamed, stepEnded} {
+			t.Run(strings.ReplaceAll(step, " ", "_"), func(t *testing.T) {
+				r := r.in(t)
+				user := fmt.Sprintf("user-%d", i)
+				r.produce(user, "")
+				r.awaitSealed()
+				request := r.submit(exportOf(user))
+				r.runUntilKilled(step)
+				w := r.newWorker()
+				w.claimFor = 2 * time.Second // what it has claimed when it ends is waited for by the next
+				defer r.Run(w.Run)()
+				text, err := r.read(r.wantCompleted(request))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, events := checkArchive(t, text); len(events) != 1 {
+					t.Errorf("%d events", len(events))
+				}
+				testkit.Eventually(t, soon, func() bool { return len(r.filesIn()) == i+1 }, "one file for each export, and no others")
+				testkit.Eventually(t, soon, func() bool {
+					steps, err := r.Store.FindEvents(t.Context(), store.Filter{Type: typeRequest, Limit: 1000})
+					return err == nil && len(steps) == 3*(i+1)
+				}, "the three steps of each request in the log, once")
+			})
+		}
+	})
+}
