@@ -175,6 +175,23 @@ func TestOrdersThatAreRefused(t *testing.T) {
 	f("subject", suppress, func(o *Order) { o.Kind = anomaly.EntitySubject })
 }
 
+// TestOrdersByFastClocks: an order for the longest time is heard though Kafka's clock is behind, and ends as if it had been right.
+func TestOrdersByFastClocks(t *testing.T) {
+	said := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)
+	o := Order{Verb: Suppress, At: said, Until: said.Add(MaxSuppression), Tenant: "acme", Kind: anomaly.EntityTenant}
+	record, err := o.Record("exporter")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := said.Add(-clockSlack)
+	if got, err := ParseOrder(wire(t, &record), at); err != nil || !got.Until.Equal(at.Add(MaxSuppression)) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := ParseOrder(wire(t, &record), at.Add(-1)); err == nil {
+		t.Errorf("%+v", got)
+	}
+}
+
 // FuzzParseOrder: whatever stands in a record, an order that is heard is one that could be said.
 func FuzzParseOrder(f *testing.F) {
 	said := time.Date(2026, 3, 2, 9, 0, 0, 0, time.UTC)

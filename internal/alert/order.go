@@ -30,6 +30,9 @@ const (
 // MaxSuppression is how long alerts can be kept back by one order. Nothing is kept back for ever by something that everybody has forgotten.
 const MaxSuppression = 90 * 24 * time.Hour
 
+// clockSlack is how far the clock of who gives an order may be ahead of Kafka's: by so much an order for the longest time is shortened, and not refused.
+const clockSlack = 10 * time.Minute
+
 // Order is what a person says about alerts.
 type Order struct {
 	Verb Verb
@@ -148,6 +151,9 @@ func ParseOrder(ev *events.Event, at time.Time) (Order, error) {
 		if err != nil {
 			return Order{}, fmt.Errorf("order: its %s cannot be read", key)
 		}
+	}
+	if longest := at.Add(MaxSuppression); o.Until.After(longest) && !o.Until.After(longest.Add(clockSlack)) {
+		o.Until = longest
 	}
 	return o, o.Check()
 }

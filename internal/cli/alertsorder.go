@@ -117,7 +117,7 @@ func (c *alertsUnsuppressCommand) Run(ctx context.Context, w *world) error {
 	if err := w.order(ctx, alert.Order{Verb: alert.Unsuppress}, c.fill); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintln(w.stdout, "not suppressed any more")
+	_, err := fmt.Fprintln(w.stdout, "nothing of it is suppressed from now on")
 	return err
 }
 

@@ -67,7 +67,7 @@ func (d *Detector) detect(ctx context.Context, turn *vault.Turn) error {
 		return err
 	}
 	known := newSaid()
-	alerts, unsealed, err := d.recall(ctx, known, places)
+	alerts, unsealed, err := d.recall(ctx, known, engine, places)
 	if err != nil {
 		return err
 	}
@@ -274,7 +274,7 @@ func (t *detection) hear(ctx context.Context, w word) {
 	t.system[w.partition] = max(t.system[w.partition], w.next)
 	switch {
 	case !w.heartbeat.IsZero():
-		t.beat(ctx, w.heartbeat.Add(-heartbeatSlack))
+		t.beat(w.ends, w.heartbeat.Add(-heartbeatSlack))
 	case w.revision != [16]byte{}:
 		delete(t.unsealed, w.revision)
 	case w.order != nil:
@@ -284,14 +284,10 @@ func (t *detection) hear(ctx context.Context, w word) {
 	}
 }
 
-// beat moves the clocks of partitions in which nothing stands that was not read: so silence is noticed.
-func (t *detection) beat(ctx context.Context, at time.Time) {
-	for number, next := range t.events {
-		if t.behind[number] > 0 {
-			continue
-		}
-		_, end, err := t.detector.deps.Kafka.Offsets(ctx, t.detector.cfg.EventsTopic, number)
-		if err == nil && end == next {
+// beat moves the clocks of partitions in which nothing stands that was not read: so silence is noticed. ends are where they ended after the heartbeat.
+func (t *detection) beat(ends []int64, at time.Time) {
+	for number := range min(len(t.events), len(ends)) {
+		if t.behind[number] == 0 && ends[number] == t.events[number] {
 			t.engine.Clock(int32(number), at.UnixMicro())
 		}
 	}

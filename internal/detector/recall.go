@@ -13,20 +13,22 @@ import (
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
+	"github.com/google/uuid"
 )
 
 // maxUnsealed bounds the revisions that are looked for in the log at a start: some were said between the last snapshot and its end, and no more than a few behind
 // the last that stands there too.
 const maxUnsealed = 10_000
 
-// recall reads what was said on the topic of alerts. It returns where each partition ends, and the revisions behind the snapshot's place, which the last turn may not
-// have come to say in the log.
-func (d *Detector) recall(ctx context.Context, known *said, places vault.DetectorPlaces) (end []int64, unsealed map[[16]byte]anomaly.Incident, err error) {
+// recall reads what was said on the topic of alerts, and tells the engine what of it is provisional. It returns where each partition ends, and the revisions behind
+// the snapshot's place, which the last turn may not have come to say in the log.
+func (d *Detector) recall(ctx context.Context, known *said, engine *anomaly.Engine, places vault.DetectorPlaces) (end []int64, unsealed map[[16]byte]anomaly.Incident, err error) {
 	end, err = ends(ctx, d.deps.Kafka, d.cfg.AlertsTopic)
 	if err != nil {
 		return nil, nil, err
 	}
 	unsealed = map[[16]byte]anomaly.Incident{}
+	provisional := map[uuid.UUID]anomaly.Incident{}
 	for partition, end := range end {
 		start, _, err := d.deps.Kafka.Offsets(ctx, d.cfg.AlertsTopic, partition)
 		if err != nil {
@@ -42,12 +44,20 @@ func (d *Detector) recall(ctx context.Context, known *said, places vault.Detecto
 			if snapshot && rec.Offset >= sealed && len(unsealed) < maxUnsealed {
 				unsealed[alert.RevisionID(&in)] = in
 			}
+			if in.Status == anomaly.Provisional {
+				provisional[in.ID] = in
+			}
 			return known.heard(&in, time.Time{})
 		}); err != nil {
 			return nil, nil, err
 		}
 	}
 	known.trim()
+	for id, in := range provisional {
+		if u := known.known[id]; u != nil && u.status == anomaly.Provisional {
+			engine.Recall(&in)
+		}
+	}
 	return end, unsealed, nil
 }
 

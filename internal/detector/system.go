@@ -22,6 +22,7 @@ type word struct {
 	partition int
 	next      int64
 	heartbeat time.Time
+	ends      []int64 // of the events' partitions, asked for after the heartbeat
 	order     *alert.Order
 	id        [16]byte // of the order's event
 	revision  [16]byte // of an incident stands in the log: the event id of its entry
@@ -37,7 +38,11 @@ type listener struct {
 	event    events.Event
 	known    map[string]vault.Author
 	latest   time.Time // of what signed records say of their time
+	asked    time.Time // when the ends of the events' topic were asked for last, by this machine's clock
 }
+
+// endsEvery parts two questions for the ends of the events' topic: at a start many heartbeats are heard at once.
+const endsEvery = time.Second
 
 // staleAfter is how far behind the latest signed time an order may be signed. What is older was written to the topic again by somebody who has read it there.
 const staleAfter = time.Hour
@@ -127,7 +132,16 @@ func (l *listener) word(ctx context.Context, rec *kafkaio.Record) (word, error) 
 		if signed.Before(at) {
 			at = signed
 		}
-		return word{heartbeat: at}, nil
+		if time.Since(l.asked) < endsEvery {
+			return word{}, nil
+		}
+		l.asked = time.Now()
+		// It is asked here and not where detection happens, which a broker that does not answer must not hold up.
+		ends, err := ends(ctx, l.detector.deps.Kafka, l.detector.cfg.EventsTopic)
+		if err != nil {
+			return word{}, ctx.Err() // the next heartbeat comes soon
+		}
+		return word{heartbeat: at, ends: ends}, nil
 	}
 	order, err := alert.ParseOrder(&l.event, at)
 	if err != nil {

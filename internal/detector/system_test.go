@@ -57,9 +57,10 @@ func TestForgedWords(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := (&Detector{deps: Deps{Vault: r.vault, Log: slog.New(slog.DiscardHandler)}}).newListener(0, nil)
+	l := (&Detector{cfg: r.cfg, deps: Deps{Kafka: r.kafka, Vault: r.vault, Log: slog.New(slog.DiscardHandler)}}).newListener(0, nil)
 	f := func(m kafkaio.Message, counts bool) {
 		t.Helper()
+		l.asked = time.Time{}
 		w, err := l.word(t.Context(), systemRecord(m, at))
 		if err != nil || (w.order != nil || !w.heartbeat.IsZero()) != counts {
 			t.Errorf("%.80s by %q counts: %v, %v; want %v", m.Value, m.Headers, !counts, err, counts)
@@ -92,15 +93,19 @@ func TestHeartbeatsAreNotEarly(t *testing.T) {
 	if err := r.sign.Register(t.Context(), r.vault); err != nil {
 		t.Fatal(err)
 	}
-	l := (&Detector{deps: Deps{Vault: r.vault, Log: slog.New(slog.DiscardHandler)}}).newListener(0, nil)
+	d := &Detector{cfg: r.cfg, deps: Deps{Kafka: r.kafka, Vault: r.vault, Log: slog.New(slog.DiscardHandler)}}
 	now := time.Now().Truncate(time.Millisecond)
 	for _, said := range []time.Time{now.Add(-time.Hour), now, now.Add(time.Hour)} {
 		want := said
 		if now.Before(said) {
 			want = now
 		}
-		if w, err := l.word(t.Context(), systemRecord(r.sign.Message(heartbeat(said)), now)); err != nil || !w.heartbeat.Equal(want) {
+		l := d.newListener(0, nil)
+		if w, err := l.word(t.Context(), systemRecord(r.sign.Message(heartbeat(said)), now)); err != nil || !w.heartbeat.Equal(want) || len(w.ends) != 1 {
 			t.Errorf("%s, %v; want %s", w.heartbeat, err, want)
+		}
+		if w, err := l.word(t.Context(), systemRecord(r.sign.Message(heartbeat(said)), now)); err != nil || !w.heartbeat.IsZero() {
+			t.Errorf("asks at once again: %s, %v", w.heartbeat, err)
 		}
 	}
 }
@@ -175,13 +180,42 @@ func TestHeartbeatsCloseMinutes(t *testing.T) {
 	stop()
 }
 
+// TestProvisionalFromBefore: what an earlier turn said provisionally, and is not found again, is taken back.
+func TestProvisionalFromBefore(t *testing.T) {
+	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
+	began := time.Now().Add(-time.Hour).UTC().Truncate(time.Minute)
+	in := anomaly.Incident{
+		ID: uuid.New(), Revision: 3, Status: anomaly.Provisional, Tenant: "acme", Kind: anomaly.EntityAgent, Entity: "bot", Severity: anomaly.High, Title: "Agent bot: much",
+		Time: began, First: began, Last: began.Add(time.Minute), EventCount: 3,
+	}
+	decided := in
+	decided.ID = uuid.New()
+	for _, one := range []anomaly.Incident{in, decided, func() anomaly.Incident { decided.Revision, decided.Status = 4, anomaly.Final; return decided }()} {
+		text, err := anomaly.MarshalIncident(&one)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.kafka.Produce(t.Context(), r.cfg.AlertsTopic, []kafkaio.Message{{Key: one.ID[:], Value: text}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r.send(event(began, "u", "tool.call", "success", ""))
+	_, stop := r.start()
+	r.send(event(began.Add(20*time.Minute), "u", "tool.call", "success", ""))
+	testkit.Eventually(t, soon, func() bool { return len(r.alerts(r.cfg.AlertsTopic)) == 4 }, "it is said once more")
+	stop()
+	if last := r.alerts(r.cfg.AlertsTopic)[3]; last.ID != in.ID || last.Status != anomaly.Withdrawn || last.Revision != 4 {
+		t.Errorf("%+v", last)
+	}
+}
+
 // TestOldOrdersAreLeftOut: who may write the topic can write a signed order there again; it counts only near the time at which it was signed.
 func TestOldOrdersAreLeftOut(t *testing.T) {
 	r := newRig(t, testkit.EmbeddedKafka(t).Address, 1)
 	if err := r.sign.Register(t.Context(), r.vault); err != nil {
 		t.Fatal(err)
 	}
-	l := (&Detector{deps: Deps{Vault: r.vault, Log: slog.New(slog.DiscardHandler)}}).newListener(0, nil)
+	l := (&Detector{cfg: r.cfg, deps: Deps{Kafka: r.kafka, Vault: r.vault, Log: slog.New(slog.DiscardHandler)}}).newListener(0, nil)
 	now := time.Now()
 	said := func(at time.Time) *kafkaio.Record {
 		order := alert.Order{Verb: alert.Suppress, At: at, Until: at.Add(24 * time.Hour), By: "ops", Tenant: "acme", Kind: anomaly.EntityTenant}

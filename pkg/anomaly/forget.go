@@ -79,6 +79,7 @@ func (f *incidents) forget(e *Engine, subject [16]byte) {
 			}
 		}
 	}
+	f.forgetRecalled(subject)
 	f.out = slices.DeleteFunc(f.out, func(in Incident) bool { return in.Subject == subject })
 	f.ends = noMinute
 }

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"crypto/sha256"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
@@ -19,6 +18,7 @@ type incidents struct {
 	out         []Incident
 	gone        []goneIncident
 	changed     map[uuid.UUID]*ongoing
+	recalled    map[uuid.UUID]recalled
 }
 
 type goneIncident struct {
@@ -31,6 +31,7 @@ const maxIncidentMinutes = 1440
 
 func (f *incidents) init() {
 	f.open, f.early, f.changed = map[entityKey]*ongoing{}, map[entityKey]*ongoing{}, map[uuid.UUID]*ongoing{}
+	f.recalled = map[uuid.UUID]recalled{}
 	f.ends = noMinute
 }
 
@@ -142,6 +143,7 @@ func (f *incidents) hand(in *ongoing) {
 	out.Signals, out.Events = slices.Clone(in.Signals), slices.Clone(in.Events)
 	out.Agents, out.Tools = slices.Clone(in.Agents), slices.Clone(in.Tools)
 	f.out = append(f.out, out)
+	delete(f.recalled, in.ID)
 }
 
 // withdraw takes a provisional incident back.
@@ -156,7 +158,7 @@ func (f *incidents) withdraw(early *ongoing) {
 // nextEnd is the first minute at which an incident has ended.
 func (f *incidents) nextEnd(gap int64) int64 {
 	if f.ends == noMinute {
-		f.ends = math.MaxInt64
+		f.ends = f.nextRecalled()
 		for _, in := range f.open {
 			f.ends = min(f.ends, in.lastMinute+gap+1)
 		}
@@ -183,6 +185,7 @@ func (e *Engine) endIncidents(number int64) {
 			f.settle(in)
 		}
 	}
+	f.settleRecalled(number)
 	f.ends = noMinute
 }
 

@@ -214,6 +214,22 @@ func (sc *Scanner) read(s *Scratch, text []byte) {
 	sc.conceptsOf(s)
 }
 
+// Incomplete is the finding of a text that has more places to look at than are looked at, whatever stands there: somebody may have hidden something behind them. Its
+// span is the end of the text, from the last place that was looked at.
+const Incomplete = "scan.incomplete"
+
+func (s *Scratch) noteLimits() {
+	if len(s.lits) < maxLiteralHits && s.regexps <= maxRegexpRuns {
+		return
+	}
+	from := uint32(0)
+	if s.regexps <= maxRegexpRuns {
+		from = s.lits[len(s.lits)-1].end
+	}
+	s.findings = s.findings[:min(len(s.findings), maxFindings-1)] // it is never the one that finds no room
+	s.add(Incomplete, span{start: from, end: uint32(len(s.text))})
+}
+
 // maxFindings bounds what is reported of one text.
 const maxFindings = 256
 

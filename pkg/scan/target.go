@@ -86,5 +86,6 @@ func (sc *Scanner) patterns(s *Scratch, text []byte, from Source) Threat {
 		}
 	}
 	sc.personal(s)
+	s.noteLimits()
 	return threat
 }
