@@ -92,6 +92,7 @@ func (n *Notifier) sendLive(ctx context.Context, w *worker, post *vault.NoticePo
 // try sends a message, and if Slack finds it unacceptable, its first line alone: a mistake in how a message is made must not keep an alert back.
 func (w *worker) try(m *message, post *vault.NoticePost, send func(m *message) (place, error), success string) (place, error) {
 	at, err := send(m)
+	w.target.gate.rest()
 	w.ended = post.Notice.ID
 	w.target.count(success, err)
 	var failed *failure

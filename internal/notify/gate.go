@@ -12,6 +12,7 @@ import (
 // gate lets requests to one receiver through, no more often than it takes them. Safe for concurrent use.
 type gate struct {
 	limiter *rate.Limiter // nil: as often as wanted
+	every   time.Duration
 
 	mu    sync.Mutex
 	until time.Time // nothing goes before
@@ -21,11 +22,18 @@ type gate struct {
 const slackEvery = time.Second
 
 func newGate(every time.Duration) *gate {
-	g := &gate{}
+	g := &gate{every: every}
 	if every > 0 {
 		g.limiter = rate.NewLimiter(rate.Every(every), 1)
 	}
 	return g
+}
+
+// rest parts the next request from the answer to the last, as one may have been on its way for longer than the next will be.
+func (g *gate) rest() {
+	if g.every > 0 {
+		g.block(g.every)
+	}
 }
 
 // block lets nothing through for a while, or for longer if that was said before.
