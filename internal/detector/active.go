@@ -55,11 +55,7 @@ type detection struct {
 func (d *Detector) detect(ctx context.Context, turn *vault.Turn) error {
 	cfg := d.cfg.Engine
 	cfg.Rules = d.deps.Rules.ForEngine()
-	engine, err := anomaly.New(cfg)
-	if err != nil {
-		return err
-	}
-	places, err := restore(ctx, d.deps.Vault, engine, func(err error) {
+	engine, places, err := restore(ctx, d.deps.Vault, turn, func() (*anomaly.Engine, error) { return anomaly.New(cfg) }, func(err error) {
 		d.metrics.refused.Inc()
 		d.deps.Log.Error("a state cannot be read and is left out; whom it is about is learned anew", "error", err)
 	})

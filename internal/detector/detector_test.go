@@ -200,7 +200,7 @@ func TestGoesOnAfterAGap(t *testing.T) {
 		d, stop := r.start()
 		testkit.Eventually(t, soon, func() bool { return d.counted("tool", "success") == 1 }, "the first record is read")
 		testkit.Eventually(t, soon, func() bool {
-			places, err := r.vault.LoadDetector(t.Context(), func(vault.DetectorState) error { return nil })
+			places, err := r.vault.LoadDetector(t.Context(), func(vault.DetectorState) error { return nil }, nil)
 			return err == nil && places != nil && len(places) > 0
 		}, "a snapshot is stored")
 		stop()
@@ -382,7 +382,7 @@ func (r *rig) emptyState() {
 	if _, err := r.vault.LoadDetector(r.t.Context(), func(s vault.DetectorState) error {
 		gone = append(gone, vault.DetectorState{ID: slices.Clone(s.ID), Subject: s.Subject})
 		return nil
-	}); err != nil {
+	}, nil); err != nil {
 		r.t.Fatal(err)
 	}
 	if err := r.vault.SaveDetector(r.t.Context(), turn, gone, vault.DetectorPlaces{}); err != nil {
@@ -405,7 +405,7 @@ func TestErasedPersonIsForgotten(t *testing.T) {
 				n++
 			}
 			return nil
-		}); err != nil {
+		}, nil); err != nil {
 			t.Fatal(err)
 		}
 		return n

@@ -39,7 +39,7 @@ func newMetrics(registry prometheus.Registerer, troubles func() (broken, cut uin
 			Name: "agentaudit_detector_skips_total", Help: "Times that reading went on elsewhere because Kafka no longer had the wanted offset.",
 		}),
 		refused: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "agentaudit_detector_states_refused_total", Help: "States of the last snapshot that could not be read; whom they are about is learned anew.",
+			Name: "agentaudit_detector_states_refused_total", Help: "States of the last snapshot that could not be read, or that somebody without the keyring has written; whom they are about is learned anew.",
 		}),
 		waits: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "agentaudit_detector_vault_waits_total", Help: "Times that a partition waited because the vault did not answer and no more newcomers could be held.",

@@ -3,6 +3,7 @@ package detector
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
@@ -41,7 +42,7 @@ func (s *snapshots) begin(ctx context.Context, engine *anomaly.Engine, places va
 	go func() { s.done <- s.vault.SaveDetector(ctx, s.turn, list, places) }() // ends with ctx at the latest; whoever called begin receives from done
 }
 
-// ended takes the outcome. It returns an error only when the turn is lost, and the failure as a warning otherwise.
+// ended takes the outcome. It returns an error only when the turn is lost or the snapshot before was forged, and the failure as a warning otherwise.
 func (s *snapshots) ended(err error) (warning, lost error) {
 	failed := s.saving
 	s.saving = nil
@@ -53,7 +54,8 @@ func (s *snapshots) ended(err error) (warning, lost error) {
 			s.pending[id] = state
 		}
 	}
-	if errors.Is(err, vault.ErrTurnLost) {
+	// What somebody else has put in the place of the last snapshot: what it says is not known, and what was stored since cannot be joined to it.
+	if errors.Is(err, vault.ErrTurnLost) || errors.Is(err, vault.ErrForged) {
 		return nil, err
 	}
 	return err, nil
@@ -68,10 +70,18 @@ func (s *snapshots) forget(subject [16]byte) {
 	}
 }
 
-// restore has the engine take up the last snapshot, and returns where to read on. A state that cannot be read, because it is damaged or from another version of the
-// program, is told to refused and left out: whom it was about is learned anew. Were it an error, one row would end all detection for good.
-func restore(ctx context.Context, v *vault.Vault, engine *anomaly.Engine, refused func(error)) (vault.DetectorPlaces, error) {
-	return v.LoadDetector(ctx, func(s vault.DetectorState) error {
+// restore has an engine of newEngine take up the last snapshot, and returns it, and where to read on. A state that cannot be read, because it is damaged, from
+// another version of the program or not ours, is told to refused and left out: whom it was about is learned anew. Were it an error, one row would end all detection
+// for good.
+//
+// If the snapshot itself is not ours, nothing tells which events were seen: all that was learned is forgotten, and everything that Kafka has is read again. What was
+// said before is not said twice, as after any restart.
+func restore(ctx context.Context, v *vault.Vault, turn *vault.Turn, newEngine func() (*anomaly.Engine, error), refused func(error)) (*anomaly.Engine, vault.DetectorPlaces, error) {
+	engine, err := newEngine()
+	if err != nil {
+		return nil, nil, err
+	}
+	places, err := v.LoadDetector(ctx, func(s vault.DetectorState) error {
 		key, err := anomaly.ParseKey(s.ID)
 		if err == nil {
 			err = engine.Restore(key, s.State)
@@ -80,5 +90,14 @@ func restore(ctx context.Context, v *vault.Vault, engine *anomaly.Engine, refuse
 			refused(err)
 		}
 		return nil
-	})
+	}, func(err *vault.ForgedError) { refused(err) })
+	if !errors.Is(err, vault.ErrForged) {
+		return engine, places, err
+	}
+	refused(fmt.Errorf("all that was learned is forgotten, and everything that Kafka has is read again: %w", err))
+	if err := v.ResetDetector(ctx, turn); err != nil {
+		return nil, nil, err
+	}
+	engine, err = newEngine()
+	return engine, vault.DetectorPlaces{}, err
 }

@@ -120,7 +120,7 @@ func stopReason(err error) string {
 		return "corrupt"
 	case errors.Is(err, errRecreated):
 		return "recreated"
-	case errors.Is(err, errVault):
+	case errors.Is(err, errVault), errors.Is(err, vault.ErrForged):
 		return "vault"
 	case errors.Is(err, ledger.ErrClosed):
 		return "closed"

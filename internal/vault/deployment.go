@@ -11,35 +11,49 @@ import (
 )
 
 // deploymentSecrets are made once in the life of a deployment: with another look-up key nobody would be found any more.
-type deploymentSecrets struct{ search, lookup, rows [32]byte }
+type deploymentSecrets struct {
+	search, lookup, rows [32]byte
+	// adopted is the newest version of the schema whose tables with MACs have them in all rows: see macTables.
+	adopted byte
+}
 
+// Lengths of their stored form, unwrapped.
 const (
-	// secretsBytes is the length of their stored form, unwrapped, and secretsBytesBefore what it was before rows had MACs.
-	secretsBytes       = 96
-	secretsBytesBefore = 64
+	secretsBytes       = 97
+	secretsBytesFirst  = 96 // of when the first tables had MACs, and adopted was always firstMACs
+	secretsBytesBefore = 64 // of before rows had MACs
 )
 
-// open unwraps the secrets of a deployment's row; errNotAdopted if they have no key of MACs yet, all others being there.
+// open unwraps the secrets of a deployment's row; errNotAdopted if rows that should have a MAC have none yet, all others being there.
 func (s *deploymentSecrets) open(w *wrapper, row *deploymentRow) error {
 	plain, err := w.unwrap(purposeDeployment, []byte(row.name), row.secrets)
 	if err != nil {
 		return err
 	}
 	defer clear(plain)
-	if len(plain) != secretsBytes && len(plain) != secretsBytesBefore {
+	if len(plain) != secretsBytes && len(plain) != secretsBytesFirst && len(plain) != secretsBytesBefore {
 		return fmt.Errorf("%w: the deployment's secrets have %d bytes", ErrDamaged, len(plain))
 	}
 	*s = deploymentSecrets{search: [32]byte(plain[:32]), lookup: [32]byte(plain[32:64])}
 	if len(plain) == secretsBytesBefore {
 		return errNotAdopted
 	}
-	s.rows = [32]byte(plain[64:])
+	s.rows, s.adopted = [32]byte(plain[64:96]), firstMACs
+	if len(plain) == secretsBytes {
+		s.adopted = plain[96]
+	}
+	switch {
+	case s.adopted < latestMACs:
+		return errNotAdopted
+	case s.adopted > latestMACs:
+		return fmt.Errorf("the vault belongs to a later version of this program: it has MACs of version %d, this program knows %d", s.adopted, latestMACs)
+	}
 	return nil
 }
 
 // wrapped is the inverse of open.
 func (s *deploymentSecrets) wrapped(w *wrapper, deployment string) []byte {
-	plain := slices.Concat(s.search[:], s.lookup[:], s.rows[:])
+	plain := slices.Concat(s.search[:], s.lookup[:], s.rows[:], []byte{s.adopted})
 	defer clear(plain)
 	return w.wrap(purposeDeployment, []byte(deployment), plain)
 }
@@ -112,6 +126,7 @@ func (v *Vault) createDeployment(ctx context.Context) error {
 		rand.Read(secret[:]) // never fails
 	}
 	made.makeRows() // rows that are there without a deployment are nobody's, and get no MACs
+	made.adopted = latestMACs
 	secrets := made.wrapped(w, v.deployment)
 	return v.db.inTransaction(ctx, func(tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, v.db.query(insertDeployment), v.deployment, w.generation, secrets)
@@ -121,8 +136,11 @@ func (v *Vault) createDeployment(ctx context.Context) error {
 		if created, err := result.RowsAffected(); err != nil || created == 0 {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, v.db.query(insertFingerprint), w.generation, w.fingerprint())
-		return err
+		if _, err := tx.ExecContext(ctx, v.db.query(insertFingerprint), w.generation, w.fingerprint()); err != nil {
+			return err
+		}
+		// The one row that the schema itself has made.
+		return storeSnapshot(ctx, v.db, tx, &made, &snapshotRow{places: noPlaces})
 	})
 }
 

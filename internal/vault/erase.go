@@ -108,7 +108,7 @@ func (v *Vault) eraseOnce(ctx context.Context, tx *sql.Tx, e *Erasure) (Erased, 
 			return Erased{}, false, err
 		}
 	}
-	rows, err := collect(ctx, tx, scanErasable, v.db.query(selectErasable), e.Subject[:])
+	rows, err := collect(ctx, tx, scanErasable, v.db.query(selectErasable+v.db.forUpdate()), e.Subject[:])
 	if err != nil || len(rows) == 0 {
 		return Erased{}, false, err
 	}

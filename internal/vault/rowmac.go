@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"strconv"
 	"time"
 
@@ -48,8 +49,11 @@ type authentic interface {
 // rowText is what a MAC is computed over. Each part has its length before it, so that no two rows have the same text.
 type rowText struct {
 	table, row string
+	named      named // makes row once it is needed, where that costs too much for each of many rows; nil: row is there
 	text       []byte
 }
+
+type named interface{ name() string }
 
 // begin names a row whose key is a UUID.
 func (t *rowText) begin(table string, key [16]byte) {
@@ -59,7 +63,7 @@ func (t *rowText) begin(table string, key [16]byte) {
 
 // beginNamed names a row in errors; its key is added by the caller.
 func (t *rowText) beginNamed(table, row string) {
-	t.table, t.row = table, row
+	t.table, t.row, t.named = table, row, nil
 	t.text = append(t.text[:0], rowMACLabel...)
 	t.string(table)
 }
@@ -91,28 +95,53 @@ func (t *rowText) present(b []byte) {
 	t.number(1)
 }
 
-func (v *Vault) rowMAC(text *rowText) []byte {
-	mac := hmac.New(sha256.New, v.secrets.rows[:])
-	mac.Write(text.text)
-	return mac.Sum([]byte{rowMACVersion})
+// rowMACBytes is the length of a stored MAC.
+const rowMACBytes = 1 + sha256.Size
+
+// stamp makes the MACs of many rows. It belongs to one goroutine.
+type stamp struct {
+	hmac hash.Hash
+	text rowText
+	mac  [rowMACBytes]byte
+}
+
+func (s *deploymentSecrets) stamp() *stamp { return &stamp{hmac: hmac.New(sha256.New, s.rows[:])} }
+
+// of returns what is stored beside a row. It is valid until the next call.
+func (s *stamp) of(row authentic) []byte {
+	row.describe(&s.text)
+	s.hmac.Reset()
+	s.hmac.Write(s.text.text)
+	return s.hmac.Sum(append(s.mac[:0], rowMACVersion))
+}
+
+// check returns a *ForgedError if a row's MAC is not the one that our processes have written, or that of another version. It tells nobody.
+func (s *stamp) check(row authentic, mac []byte) *ForgedError {
+	if hmac.Equal(mac, s.of(row)) {
+		return nil
+	}
+	return s.text.forged()
+}
+
+// forged names the row that is described.
+func (t *rowText) forged() *ForgedError {
+	if t.named != nil {
+		t.row = t.named.name()
+	}
+	return &ForgedError{Table: t.table, Row: t.row}
 }
 
 // mac returns what is stored beside a row.
-func (v *Vault) mac(row authentic) []byte {
-	var text rowText
-	row.describe(&text)
-	return v.rowMAC(&text)
+func (v *Vault) mac(row authentic) []byte { return v.secrets.stamp().of(row) }
+
+// check returns a *ForgedError if a row's MAC is not the one that our processes have written, and tells whoever wants to know.
+func (v *Vault) check(row authentic, mac []byte) *ForgedError {
+	return v.tell(v.secrets.stamp().check(row, mac))
 }
 
-// check returns a *ForgedError if a row's MAC is not the one that our processes have written, or that of another version.
-func (v *Vault) check(row authentic, mac []byte) *ForgedError {
-	var text rowText
-	row.describe(&text)
-	if hmac.Equal(mac, v.rowMAC(&text)) {
-		return nil
-	}
-	err := &ForgedError{Table: text.table, Row: text.row}
-	if v.forged != nil {
+// tell passes on what is not ours.
+func (v *Vault) tell(err *ForgedError) *ForgedError {
+	if err != nil && v.forged != nil {
 		v.forged(err)
 	}
 	return err
@@ -173,8 +202,9 @@ func sorted[T any, P rowOf[T]](ctx context.Context, v *Vault, q queryer, scan fu
 	if err != nil {
 		return nil, nil, err
 	}
+	stamp := v.secrets.stamp()
 	for i := range rows {
-		if err := v.check(P(&rows[i].row), rows[i].mac); err != nil {
+		if err := v.tell(stamp.check(P(&rows[i].row), rows[i].mac)); err != nil {
 			forged = append(forged, forgedRow[T]{rows[i].row, err})
 			continue
 		}
@@ -201,9 +231,16 @@ func shownKey(parts ...[]byte) string {
 	return hex.EncodeToString(all)
 }
 
+// firstMACs is the version of the schema in which the first tables had MACs, latestMACs the one in which some have got them last.
+const (
+	firstMACs  = 12
+	latestMACs = 15
+)
+
 // macTable is a table whose rows have MACs.
 type macTable struct {
-	name string
+	name  string
+	since byte // version of the schema
 	// add gives a MAC to all rows, none of which may have one.
 	add func(ctx context.Context, v *Vault, tx *sql.Tx) error
 	// forged returns the rows that none of our processes has written.
@@ -212,23 +249,30 @@ type macTable struct {
 
 func macTables() []macTable {
 	return []macTable{
-		tableOf("requests", "id = ?", scanRequest, requestColumns, func(r *Request) []any { return []any{r.ID[:]} }),
-		tableOf("api_keys", "id = ?", scanAPIKey, callerColumns, func(k *APIKey) []any { return []any{k.ID[:]} }),
-		tableOf("authors", "name = ?", scanAuthor, authorColumns, func(a *Author) []any { return []any{a.Name} }),
-		tableOf("holds", "id = ?", scanHold, holdColumns, func(h *Hold) []any { return []any{h.ID[:]} }),
-		tableOf(tableExports, "request = ?", scanExport, exportAlone, func(e *Export) []any { return []any{e.Request[:]} }),
-		tableOf("restrictions", "request = ?", scanRestriction, restrictionColumns, func(r *restrictionRow) []any { return []any{r.request[:]} }),
-		tableOf("consents", "subject = ? AND purpose = ?", scanConsent, consentColumns, func(c *consentNow) []any { return []any{c.subject[:], c.purpose} }),
-		tableOf("consent_changes", "id = ?", scanConsentRow, consentChangeColumns, func(c *consentRow) []any { return []any{c.id[:]} }),
-		tableOf("destroyed", "request = ?", scanDestroyed, destroyedColumns, func(d *destroyedRow) []any { return []any{d.request[:]} }),
-		tableOf("outbox", "event_id = ?", scanSaying, outboxColumns, func(s *Saying) []any { return []any{s.EventID[:]} }),
+		tableOf("requests", firstMACs, "id = ?", scanRequest, requestColumns, func(r *Request) []any { return []any{r.ID[:]} }),
+		tableOf("api_keys", firstMACs, "id = ?", scanAPIKey, callerColumns, func(k *APIKey) []any { return []any{k.ID[:]} }),
+		tableOf("authors", firstMACs, "name = ?", scanAuthor, authorColumns, func(a *Author) []any { return []any{a.Name} }),
+		tableOf("holds", firstMACs, "id = ?", scanHold, holdColumns, func(h *Hold) []any { return []any{h.ID[:]} }),
+		tableOf(tableExports, firstMACs, "request = ?", scanExport, exportAlone, func(e *Export) []any { return []any{e.Request[:]} }),
+		tableOf("restrictions", firstMACs, "request = ?", scanRestriction, restrictionColumns, func(r *restrictionRow) []any { return []any{r.request[:]} }),
+		tableOf("consents", firstMACs, "subject = ? AND purpose = ?", scanConsent, consentColumns, func(c *consentNow) []any { return []any{c.subject[:], c.purpose} }),
+		tableOf("consent_changes", firstMACs, "id = ?", scanConsentRow, consentChangeColumns, func(c *consentRow) []any { return []any{c.id[:]} }),
+		tableOf("destroyed", firstMACs, "request = ?", scanDestroyed, destroyedColumns, func(d *destroyedRow) []any { return []any{d.request[:]} }),
+		tableOf("outbox", firstMACs, "event_id = ?", scanSaying, outboxColumns, func(s *Saying) []any { return []any{s.EventID[:]} }),
+		tableOf("suppressions", latestMACs, "lookup = ?", scanSuppression, suppressionColumns, func(s *suppressionRow) []any { return []any{s.lookup[:]} }),
+		tableOf("log_generations", latestMACs, "topic = ? AND partition = ? AND generation = ?", scanGeneration, generationColumns,
+			func(g *Generation) []any { return []any{g.Topic, g.Partition, g.Generation} }),
+		tableOf("breaches", latestMACs, "id = ?", scanBreach, breachColumns, func(b *Breach) []any { return []any{b.ID[:]} }),
+		tableOf("breach_notices", latestMACs, "breach = ? AND number = ?", scanNotice, breachNoticeColumns, func(n *breachNoticeRow) []any { return []any{n.breach[:], n.number} }),
+		tableOf("detector_snapshot", latestMACs, "one = ?", scanSnapshot, selectSnapshot, func(*snapshotRow) []any { return []any{1} }),
+		{name: tableDetectorStates, since: latestMACs, add: addStateMACs, forged: forgedStates},
 	}
 }
 
 // tableOf describes a table by the query of all its rows, and the condition and values of the primary key.
-func tableOf[T any, P rowOf[T]](name, condition string, scan func(scanner, *T) error, columns string, key func(*T) []any) macTable {
+func tableOf[T any, P rowOf[T]](name string, since byte, condition string, scan func(scanner, *T) error, columns string, key func(*T) []any) macTable {
 	return macTable{
-		name: name,
+		name: name, since: since,
 		add: func(ctx context.Context, v *Vault, tx *sql.Tx) error {
 			rows, err := collectWithMAC(ctx, tx, scan, columns)
 			if err != nil || len(rows) == 0 {
@@ -239,15 +283,15 @@ func tableOf[T any, P rowOf[T]](name, condition string, scan func(scanner, *T) e
 				return err
 			}
 			defer set.Close()
+			stamp := v.secrets.stamp()
 			for i := range rows {
 				row := &rows[i].row
+				mac := stamp.of(P(row))
 				if rows[i].mac != nil {
 					// Some process has given MACs before, so the secrets are older than the rows: somebody has put them back, to have his own rows taken for ours.
-					var text rowText
-					P(row).describe(&text)
-					return &ForgedError{Table: text.table, Row: text.row}
+					return stamp.text.forged()
 				}
-				if _, err := set.ExecContext(ctx, append([]any{v.mac(P(row))}, key(row)...)...); err != nil {
+				if _, err := set.ExecContext(ctx, append([]any{mac}, key(row)...)...); err != nil {
 					return err
 				}
 			}
@@ -264,11 +308,11 @@ func tableOf[T any, P rowOf[T]](name, condition string, scan func(scanner, *T) e
 	}
 }
 
-// errNotAdopted: the deployment's secrets are from before rows had MACs.
+// errNotAdopted: the deployment's secrets are from before rows had MACs, or those of some tables.
 var errNotAdopted = errors.New("the vault's rows have no MACs yet")
 
-// adopt gives MACs to all rows that are there, once: the key of the MACs is made here and stored, wrapped, among the deployment's secrets, and secrets that have one
-// never come here again. Nothing is adopted because something is missing in the database, where anybody could have removed it: only because of secrets that whoever
+// adopt gives MACs to all rows that are there, once for each table: the key of the MACs is made here and stored, wrapped, among the deployment's secrets, with the
+// version up to which that was done, and secrets that have both never come here again. Nothing is adopted because something is missing in the database, where anybody could have removed it: only because of secrets that whoever
 // has the keyring has wrapped.
 func (v *Vault) adopt(ctx context.Context) error {
 	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
@@ -286,8 +330,15 @@ func (v *Vault) adopt(ctx context.Context) error {
 		if err := v.secrets.open(w, &row); !errors.Is(err, errNotAdopted) {
 			return err // somebody else was faster
 		}
-		v.secrets.makeRows()
+		before := v.secrets.adopted
+		if before == 0 {
+			v.secrets.makeRows()
+		}
+		v.secrets.adopted = latestMACs
 		for _, table := range macTables() {
+			if table.since <= before {
+				continue
+			}
 			if err := table.add(ctx, v, tx); err != nil {
 				return fmt.Errorf("%s: %w", table.name, err)
 			}

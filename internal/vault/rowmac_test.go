@@ -15,13 +15,14 @@ import (
 
 	"github.com/pressly/goose/v3"
 
+	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
 
 // uncovered are the columns that MACs leave out, and mac itself: they only say when somebody looks again, or open at their own row only.
 var uncovered = map[string][]string{
 	"requests": {"wrapped", "identity", "resume_micros", "claimed_micros"}, "api_keys": {"used_micros"}, "exports": {"wrapped", "secret", "events", "total"},
-	"consent_changes": {"reference"}, "outbox": {"claimed_micros"},
+	"consent_changes": {"reference"}, "outbox": {"claimed_micros"}, "detector_snapshot": {"one"}, // which cannot be anything else
 }
 
 // ordering is a vault with a row in each table whose rows have MACs.
@@ -32,6 +33,7 @@ type ordering struct {
 	request Request
 	mu      sync.Mutex
 	forged  map[string]bool // tables of rows that were reported
+	turn    *Turn           // of the detector
 }
 
 func newOrdering(t *testing.T, cfg Config) *ordering {
@@ -75,9 +77,36 @@ func (o *ordering) fill() {
 	_, _, _, err = o.ChangeConsent(ctx, ids[1], ConsentChange{ID: [16]byte{9}, Purpose: "marketing", State: gdpr.ConsentGranted, At: at, Reference: "form 12"},
 		func(gdpr.SubjectID) (Saying, error) { return Saying{EventID: [16]byte{10}, At: at, Record: `{}`}, nil })
 	check(err)
-	if _, gone, err := o.Erase(ctx, Erasure{Request: [16]byte{11}, Subject: o.people[3].ID, At: at, Weighed: [][16]byte{{6}}, Suppression: Suppression{Until: at}}); err != nil || !gone {
+	if _, gone, err := o.Erase(ctx, Erasure{Request: [16]byte{11}, Subject: o.people[3].ID, At: at, Weighed: [][16]byte{{6}}, Suppression: Suppression{Until: at, Expires: at}}); err != nil || !gone {
 		o.t.Fatal(gone, err)
 	}
+	o.fillLater()
+}
+
+// fillLater fills the tables that have MACs since version 15.
+func (o *ordering) fillLater() {
+	o.t.Helper()
+	ctx := o.t.Context()
+	check := func(err error) {
+		o.t.Helper()
+		if err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	check(o.Reopen(ctx, 0, Generation{
+		Topic: "events", Partition: 3, Generation: 1, Log: "events/3.1", Predecessor: "events/3", PredecessorSize: 9, PredecessorHead: chain.Hash{5}, FirstOffset: 12,
+		Reason: "r", At: at,
+	}))
+	open := breach(12, at)
+	open.Entries = [][16]byte{{1}}
+	check(o.AddBreach(ctx, open))
+	if told, err := o.AddBreachNotice(ctx, open.ID, BreachNotice{gdpr.ToSubjects, "letter", at}); err != nil || !told {
+		o.t.Fatal(told, err)
+	}
+	turn := o.NewTurn("detector", shortTurn)
+	check(turn.Await(ctx, nil))
+	o.turn = turn
+	check(o.SaveDetector(ctx, turn, []DetectorState{{ID: []byte("k"), Subject: o.people[0].ID, State: []byte("learned")}}, DetectorPlaces{"events/3": 5}))
 }
 
 // attack does what whoever has the database and not the keyring can do.
@@ -325,6 +354,128 @@ func TestForgedRowsAreNotActedOn(t *testing.T) {
 			_, err := o.Consents(ctx, o.people[1].ID)
 			return err
 		})
+		forgedLater(f)
+	})
+}
+
+// forgedLater has the tables that have MACs since version 15. Those of the detector are in detectorstate_test.go.
+func forgedLater(f func(name, table string, attack []string, check func(ctx context.Context, o *ordering) error)) {
+	// suppressed says whether somebody is, as ingest sees it.
+	suppressed := func(ctx context.Context, o *ordering, n int, want bool) error {
+		hash := newHasher(&o.secrets.lookup).identity(people(n, 1)[0])
+		all, err := o.suppressed(ctx, o.db.read, nil)
+		if err == nil && (all[hash] != nil) != want {
+			err = fmt.Errorf("suppressed: %v, want %v", !want, want)
+		}
+		if err == nil {
+			_, _, late, err2 := o.subjects(ctx, people(n, 1), nil)
+			if err = err2; err == nil && (late[hash] != nil) != want {
+				err = fmt.Errorf("left out: %v, want %v", !want, want)
+			}
+		}
+		if err == nil {
+			err = ErrForged
+		}
+		return err
+	}
+	f("suppression made up", "suppressions", []string{`INSERT INTO suppressions (lookup, until_micros, offsets, forever, expires_micros, mac)
+		SELECT s.lookup, u.until_micros, u.offsets, 1, u.expires_micros, u.mac FROM subjects s, suppressions u`}, func(ctx context.Context, o *ordering) error {
+		return suppressed(ctx, o, 1, false)
+	})
+	f("suppression moved to somebody else", "suppressions", []string{`UPDATE suppressions SET lookup = (SELECT min(lookup) FROM subjects)`}, func(ctx context.Context, o *ordering) error {
+		for n := range 3 {
+			if err := suppressed(ctx, o, n, false); !errors.Is(err, ErrForged) {
+				return err
+			}
+		}
+		return ErrForged
+	})
+	f("suppression for ever", "suppressions", []string{`UPDATE suppressions SET forever = 1`}, func(ctx context.Context, o *ordering) error {
+		return suppressed(ctx, o, 3, false)
+	})
+	f("suppression widened after it was forged", "suppressions", []string{`UPDATE suppressions SET forever = 1`}, func(ctx context.Context, o *ordering) error {
+		back := subjectsOf(o.t, o.Vault, people(3, 1)...)[0]
+		if _, gone, err := o.Erase(ctx, Erasure{Request: [16]byte{20}, Subject: back.ID, At: at, Weighed: [][16]byte{{6}}, Suppression: Suppression{Until: at}}); err != nil || !gone {
+			return fmt.Errorf("%v, %w", gone, err)
+		}
+		o.wantForged() // the next erasure has made it good
+		all, err := o.suppressed(ctx, o.db.read, nil)
+		if err != nil || len(all) != 1 || all[newHasher(&o.secrets.lookup).identity(people(3, 1)[0])].Forever {
+			return fmt.Errorf("%v, %w", all, err)
+		}
+		return ErrForged
+	})
+	current := func(ctx context.Context, o *ordering) error {
+		if _, err := o.Generations(ctx); !errors.Is(err, ErrForged) {
+			return err
+		}
+		if err := o.Reopen(ctx, 1, Generation{Topic: "events", Partition: 3, Generation: 2, Log: "events/3.2", Predecessor: "events/3.1"}); !errors.Is(err, ErrForged) {
+			return err
+		}
+		_, err := o.CurrentLog(ctx, "events", 3)
+		return err
+	}
+	f("log begins elsewhere", "log_generations", []string{`UPDATE log_generations SET first_offset = 1000000`}, current)
+	f("generation made up", "log_generations", []string{`INSERT INTO log_generations (topic, partition, generation, log, predecessor, predecessor_size, predecessor_head, first_offset, reason, at_micros, mac)
+		SELECT topic, partition, 2, 'events/3.2', 'events/3.1', 0, predecessor_head, 1000000, reason, at_micros, mac FROM log_generations`}, current)
+	f("generation moved to another partition", "log_generations", []string{`UPDATE log_generations SET partition = 4`}, func(ctx context.Context, o *ordering) error {
+		_, err := o.CurrentLog(ctx, "events", 4)
+		return err
+	})
+	f("generation deleted before another", "log_generations", nil, func(ctx context.Context, o *ordering) error {
+		if err := o.Reopen(ctx, 1, Generation{Topic: "events", Partition: 3, Generation: 2, Log: "events/3.2", Predecessor: "events/3.1", At: at}); err != nil {
+			return err
+		}
+		if g, err := o.CurrentLog(ctx, "events", 3); err != nil || g.Generation != 2 {
+			return fmt.Errorf("%+v, %w", g, err)
+		}
+		o.attack(`DELETE FROM log_generations WHERE generation = 1`)
+		if _, err := o.Generations(ctx); !errors.Is(err, ErrForged) {
+			return err
+		}
+		_, err := o.CurrentLog(ctx, "events", 3)
+		return err
+	})
+	deadlines := func(ctx context.Context, o *ordering, want int) error {
+		list, err := o.BreachDeadlines(ctx)
+		if err != nil || len(list) != want {
+			return fmt.Errorf("%+v, %w", list, err)
+		}
+		return ErrForged
+	}
+	f("breach closed by hand", "breaches", []string{`UPDATE breaches SET closed_micros = 1`}, func(ctx context.Context, o *ordering) error {
+		if err := deadlines(ctx, o, 0); !errors.Is(err, ErrForged) {
+			return err
+		}
+		if list, err := o.Breaches(ctx); err != nil || len(list) != 0 {
+			return fmt.Errorf("%+v, %w", list, err)
+		}
+		_, _, err := o.Breach(ctx, [16]byte{12})
+		return err
+	})
+	f("breach that affects nobody", "breaches", []string{`UPDATE breaches SET entries = NULL`}, func(ctx context.Context, o *ordering) error {
+		if _, err := o.CloseBreach(ctx, Breach{ID: [16]byte{12}, Notices: 1, Closed: at}); !errors.Is(err, ErrForged) {
+			return err
+		}
+		_, err := o.AddBreachNotice(ctx, [16]byte{12}, BreachNotice{gdpr.ToAuthority, "r", at})
+		return err
+	})
+	f("breach of one's own", "breaches", []string{`INSERT INTO breaches (id, reason, detected_micros, due_micros, opened_micros, scope, opening, mac)
+		SELECT X'000000000000000000000000000000ff', reason, 1, 1, 1, scope, opening, mac FROM breaches`}, func(ctx context.Context, o *ordering) error { return deadlines(ctx, o, 1) })
+	const told = `INSERT INTO breach_notices (breach, number, addressee, reference, at_micros, mac) SELECT breach, 2, 'authority', reference, at_micros, mac FROM breach_notices`
+	f("authority said to be told", "breach_notices", []string{told}, func(ctx context.Context, o *ordering) error {
+		if err := deadlines(ctx, o, 1); !errors.Is(err, ErrForged) {
+			return err
+		}
+		_, err := o.BreachNotices(ctx, [16]byte{12})
+		return err
+	})
+	f("authority told instead of the people", "breach_notices", []string{`UPDATE breach_notices SET addressee = 'authority'`}, func(ctx context.Context, o *ordering) error {
+		return deadlines(ctx, o, 1)
+	})
+	f("notice of a breach deleted", "breach_notices", []string{`DELETE FROM breach_notices`}, func(ctx context.Context, o *ordering) error {
+		_, err := o.BreachNotices(ctx, [16]byte{12})
+		return err
 	})
 }
 
@@ -441,6 +592,59 @@ func TestRowsFromBeforeAreAdoptedOnce(t *testing.T) {
 	})
 }
 
+// asFirst makes the vault what the first version with MACs has left: none in the tables that have got them since.
+func (o *ordering) asFirst() {
+	o.t.Helper()
+	for _, table := range macTables() {
+		if table.since > firstMACs {
+			o.attack(`UPDATE ` + table.name + ` SET mac = NULL`)
+		}
+	}
+	w, err := o.keys.wrapper(o.t.Context(), int(o.generation.Load()))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	o.attack(`UPDATE deployment SET secrets = ?`, w.wrap(purposeDeployment, []byte(o.deployment), slices.Concat(o.secrets.search[:], o.secrets.lookup[:], o.secrets.rows[:])))
+}
+
+// Tables that have got MACs later are given them once as well, under the key that there is, and rows that had MACs before are not touched.
+func TestLaterTablesAreAdoptedOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		o := newOrdering(t, cfg)
+		o.asFirst()
+		o.attack(`UPDATE holds SET reason = 'another'`)
+		again := openVault(t, cfg, o.keys)
+		if again.secrets != o.secrets {
+			t.Error("other secrets")
+		}
+		o.wantForged("holds")
+		o.attack(`UPDATE log_generations SET mac = NULL`)
+		again = openVault(t, cfg, o.keys)
+		if list, err := again.Forged(t.Context()); err != nil || len(list) != 2 {
+			t.Errorf("without a MAC: %v, %v", list, err)
+		}
+		o.asFirst()
+		for _, table := range []string{"suppressions", tableDetectorStates} {
+			o.attack(`UPDATE `+table+` SET mac = ?`, make([]byte, rowMACBytes))
+			if _, err := Open(t.Context(), cfg, o.keys); !errors.Is(err, ErrForged) {
+				t.Errorf("secrets from before beside MACs of %s: %v", table, err)
+			}
+			o.attack(`UPDATE ` + table + ` SET mac = NULL`)
+		}
+		// What a later version has written is not touched.
+		later := o.secrets
+		later.adopted++
+		w, err := o.keys.wrapper(t.Context(), int(o.generation.Load()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.attack(`UPDATE deployment SET secrets = ?`, later.wrapped(w, o.deployment))
+		if _, err := Open(t.Context(), cfg, o.keys); err == nil || !strings.Contains(err.Error(), "later version") {
+			t.Errorf("a vault of a later version: %v", err)
+		}
+	})
+}
+
 // Whoever has no keyring cannot have it done again: not by removing the MACs, nor the deployment, nor by putting back secrets from before over rows that have MACs.
 func TestNobodyAdoptsAgain(t *testing.T) {
 	onBoth(t, func(t *testing.T, cfg Config) {
@@ -520,6 +724,73 @@ func TestMigrationToMACs(t *testing.T) {
 	})
 }
 
+// The migration of the tables that have got MACs later, with rows of the version before, and as many states of the detector as two pages have.
+func TestMigrationToMoreMACs(t *testing.T) {
+	onBoth(t, func(t *testing.T, cfg Config) {
+		db, err := openDatabase(Config{Driver: cfg.Driver, DSN: cfg.DSN, Timeout: defaultTimeout})
+		if err != nil {
+			t.Fatal(err)
+		}
+		engine, files, err := db.migrations()
+		if err != nil {
+			t.Fatal(err)
+		}
+		provider, err := goose.NewProvider(engine, db.write, files, goose.WithDisableGlobalRegistry(true))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := provider.UpTo(t.Context(), 14); err != nil {
+			t.Fatal(err)
+		}
+		keys, _ := newKeyring(t)
+		w, err := keys.wrapper(t.Context(), 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		exec := func(statement string, args ...any) {
+			t.Helper()
+			if _, err := db.exec(t.Context(), statement, args...); err != nil {
+				t.Fatal(err)
+			}
+		}
+		exec(insertDeployment, cfg.Deployment, 1, w.wrap(purposeDeployment, []byte(cfg.Deployment), bytes.Repeat([]byte{1}, 96)))
+		exec(insertFingerprint, 1, w.fingerprint())
+		exec(`INSERT INTO suppressions (lookup, until_micros, offsets, forever, expires_micros) VALUES (?, 1, '{"events/0":5}', 1, 2)`, make([]byte, 32))
+		exec(`INSERT INTO log_generations (topic, partition, generation, log, predecessor, predecessor_size, predecessor_head, first_offset, reason, at_micros)
+			VALUES ('events', 0, 1, 'events/0.1', 'events/0', 5, ?, 9, 'r', 1)`, make([]byte, 32))
+		exec(`INSERT INTO breaches (id, reason, detected_micros, due_micros, opened_micros, scope, opening, notices) VALUES (?, 'r', 1, 2, 3, '{}', '[]', 1)`, make([]byte, 16))
+		exec(`INSERT INTO breach_notices (breach, number, addressee, reference, at_micros) VALUES (?, 1, 'subjects', 'letter', 1)`, make([]byte, 16))
+		exec(`UPDATE detector_snapshot SET version = 1, term = 1, places = '{"events/0":9}'`)
+		const states = statesPerRead + 10
+		exec(`WITH RECURSIVE more (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < `+fmt.Sprint(states)+`)
+			INSERT INTO detector_states (id, version, subject, state) SELECT `+map[string]string{DriverSQLite: "CAST(n AS BLOB)", DriverPostgres: "n::text::bytea"}[cfg.Driver]+`, 1, NULL, ? FROM more`,
+			[]byte("learned"))
+		if err := db.close(); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			v := openVault(t, cfg, keys)
+			if list, err := v.Forged(t.Context()); err != nil || len(list) != 0 {
+				t.Errorf("%v, %v", list, err)
+			}
+			if all, err := v.suppressed(t.Context(), v.db.read, nil); err != nil || len(all) != 1 || !all[LookupHash{}].Forever || all[LookupHash{}].Offsets["events/0"] != 5 {
+				t.Errorf("%+v, %v", all, err)
+			}
+			if g, err := v.CurrentLog(t.Context(), "events", 0); err != nil || g.Generation != 1 || g.FirstOffset != 9 {
+				t.Errorf("%+v, %v", g, err)
+			}
+			if list, err := v.BreachDeadlines(t.Context()); err != nil || len(list) != 1 {
+				t.Errorf("%+v, %v", list, err)
+			}
+			loaded := 0
+			places, err := v.LoadDetector(t.Context(), func(DetectorState) error { loaded++; return nil }, nil)
+			if err != nil || loaded != states || places["events/0"] != 9 {
+				t.Errorf("%d states at %v, %v", loaded, places, err)
+			}
+		}
+	})
+}
+
 // A forged name cannot write lines of its own into our logs, nor fill them.
 func TestForgedErrorSaysNothing(t *testing.T) {
 	author := Author{Name: "x\nerror: " + strings.Repeat("é", 1000)}
@@ -556,10 +827,20 @@ func TestRowTextIsUnambiguous(t *testing.T) {
 // The MAC of a row never changes, whatever else does: rows of older versions would be forged.
 func TestRowMACGolden(t *testing.T) {
 	v := &Vault{secrets: deploymentSecrets{rows: [32]byte(bytes.Repeat([]byte{7}, 32))}}
-	hold := Hold{ID: [16]byte{1}, Subject: gdpr.SubjectID{2}, Reason: "case 12", Author: "counsel", At: at}
-	const want = "0183312c965829e2567ccd6ffd5607dd645ee5d908c5f4210047f72f609bb4da94"
-	if got := fmt.Sprintf("%x", v.mac(&hold)); got != want {
-		t.Errorf("%s, want %s", got, want)
+	for want, row := range map[string]authentic{
+		"0183312c965829e2567ccd6ffd5607dd645ee5d908c5f4210047f72f609bb4da94": &Hold{ID: [16]byte{1}, Subject: gdpr.SubjectID{2}, Reason: "case 12", Author: "counsel", At: at},
+		"017cf09aff182561986e1168746f36051778d4dcc455816bfb9ee6e5e7a237b1b6": &suppressionRow{lookup: LookupHash{1}, offsets: `{"events/0":5}`, forever: 1, Suppression: Suppression{Until: at, Expires: at.Add(time.Hour)}},
+		"011edb221d988673276ef3e031522c07da7f72511882881c389964235df47d75e9": &Generation{
+			Topic: "events", Partition: 3, Generation: 1, Log: "events/3.1", Predecessor: "events/3", PredecessorSize: 9, PredecessorHead: chain.Hash{5}, FirstOffset: 12, Reason: "r", At: at,
+		},
+		"014319b8dc6514f508693e2879ea2a149286206590d976a765f10a86dd5337cea6": &Breach{ID: [16]byte{1}, Reason: "r", Detected: at, Due: at, Opened: at, Scope: "{}", Entries: [][16]byte{{1}, {2}}, Opening: "[]", Notices: 1, Closed: at, Why: "w", Report: "{}"},
+		"0104e44851910e8b91ae819231cd9b8686e4975e54d10876c529f87f021c2150c0": &breachNoticeRow{[16]byte{1}, 2, BreachNotice{gdpr.ToAuthority, "r", at}},
+		"01fc3350060f6215437826713c33e499570f2189c675943ce7909e379bb70ac7b4": &stateRow{DetectorState{ID: []byte("k"), Subject: gdpr.SubjectID{2}, State: []byte("learned")}, 7},
+		"01ab021aebaa7d7652365835a1eaabcee656625ef975dc2f550680c80df80d7b4b": &snapshotRow{7, 3, `{"events/0":5}`},
+	} {
+		if got := fmt.Sprintf("%x", v.mac(row)); got != want {
+			t.Errorf("%T: %s, want %s", row, got, want)
+		}
 	}
 }
 

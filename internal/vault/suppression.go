@@ -28,11 +28,10 @@ func (s *Suppression) equal(other *Suppression) bool {
 
 const (
 	anySuppression     = `SELECT 1 FROM suppressions LIMIT 1`
-	suppressionColumns = `SELECT lookup, until_micros, offsets, forever, expires_micros FROM suppressions`
-	// insertSuppression widens what is there: the person was erased before, came back as a stranger, and is erased again.
-	insertSuppression = `INSERT INTO suppressions (lookup, until_micros, offsets, forever, expires_micros) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (lookup) DO UPDATE SET until_micros = excluded.until_micros, offsets = excluded.offsets,
-			forever = CASE WHEN suppressions.forever = 1 THEN 1 ELSE excluded.forever END, expires_micros = excluded.expires_micros`
+	suppressionColumns = `SELECT lookup, until_micros, offsets, forever, expires_micros, mac FROM suppressions`
+	upsertSuppression  = `INSERT INTO suppressions (lookup, until_micros, offsets, forever, expires_micros, mac) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (lookup) DO UPDATE SET until_micros = excluded.until_micros, offsets = excluded.offsets, forever = excluded.forever,
+			expires_micros = excluded.expires_micros, mac = excluded.mac`
 	expireSuppressions = `DELETE FROM suppressions WHERE forever = 0 AND expires_micros <= ?`
 )
 
@@ -44,52 +43,73 @@ func scanBool(rows *sql.Rows, any *bool) error {
 // suppressions are those of some people, or of all.
 type suppressions map[LookupHash]*Suppression
 
+// suppressionRow has a MAC: whom a made up one names would do what nobody is said to have done.
 type suppressionRow struct {
 	lookup  LookupHash
 	offsets string
-	forever int
+	forever int64
 	Suppression
 }
 
-func scanSuppression(rows *sql.Rows, r *suppressionRow) error {
+func (r *suppressionRow) describe(t *rowText) {
+	t.beginNamed("suppressions", shownKey(r.lookup[:]))
+	t.bytes(r.lookup[:])
+	t.time(r.Until)
+	t.string(r.offsets)
+	t.number(r.forever)
+	t.time(r.Expires)
+}
+
+func scanSuppression(rows scanner, r *suppressionRow) error {
 	err := rows.Scan(fixed(r.lookup[:]), microTime{&r.Until}, &r.offsets, &r.forever, microTime{&r.Expires})
 	if err != nil {
 		return err
 	}
 	r.Forever = r.forever != 0
-	if err := json.Unmarshal([]byte(r.offsets), &r.Offsets); err != nil {
-		return fmt.Errorf("%w: a suppression has no offsets", ErrDamaged)
-	}
 	return nil
 }
 
-// storeSuppression is a part of the transaction that erases a person.
+// read makes a suppression of a row that was checked.
+func (r *suppressionRow) read() (*Suppression, error) {
+	if err := json.Unmarshal([]byte(r.offsets), &r.Offsets); err != nil {
+		return nil, fmt.Errorf("%w: a suppression has no offsets", ErrDamaged)
+	}
+	return &r.Suppression, nil
+}
+
+// storeSuppression is a part of the transaction that erases a person, and holds the person's row. It widens what is there: the person was erased before, came back
+// as a stranger, and is erased again. A forged row gives way.
 func (v *Vault) storeSuppression(ctx context.Context, tx *sql.Tx, lookup *LookupHash, s *Suppression) error {
 	offsets, err := json.Marshal(s.Offsets)
 	if err != nil {
 		return err
 	}
-	forever := 0
-	if s.Forever {
-		forever = 1
+	before, err := onlyGenuine(ctx, v, tx, scanSuppression, suppressionColumns+` WHERE lookup = ?`, lookup[:])
+	if err != nil {
+		return err
 	}
-	_, err = tx.ExecContext(ctx, v.db.query(insertSuppression), lookup[:], s.Until.UnixMicro(), string(offsets), forever, s.Expires.UnixMicro())
+	row := suppressionRow{lookup: *lookup, offsets: string(offsets), forever: integer(s.Forever || len(before) > 0 && before[0].Forever), Suppression: *s}
+	_, err = tx.ExecContext(ctx, v.db.query(upsertSuppression), lookup[:], microsOrZero(row.Until), row.offsets, row.forever, microsOrZero(row.Expires), v.mac(&row))
 	return err
 }
 
-// suppressed returns the suppressions of some people; of all with nil.
+// suppressed returns the suppressions of some people; of all with nil. A forged one counts for nothing: whoever could make it could as well have deleted one, and
+// of the two harms, that late records of somebody who was erased are a stranger's again, and that nobody is said to have done what somebody does, the second one
+// would be new.
 func (v *Vault) suppressed(ctx context.Context, q queryer, some []LookupHash) (suppressions, error) {
-	query, args := v.db.query(suppressionColumns), []any{}
+	query, args := suppressionColumns, []any{}
 	if some != nil {
-		query, args = v.db.query(suppressionColumns+" WHERE "+v.db.in("lookup")), []any{v.db.set(hashSlices(some))}
+		query, args = suppressionColumns+" WHERE "+v.db.in("lookup"), []any{v.db.set(hashSlices(some))}
 	}
-	rows, err := collect(ctx, q, scanSuppression, query, args...)
+	rows, err := onlyGenuine(ctx, v, q, scanSuppression, query, args...)
 	if err != nil {
 		return nil, err
 	}
 	found := make(suppressions, len(rows))
 	for i := range rows {
-		found[rows[i].lookup] = &rows[i].Suppression
+		if found[rows[i].lookup], err = rows[i].read(); err != nil {
+			return nil, err
+		}
 	}
 	return found, nil
 }

@@ -42,6 +42,8 @@ type Turn struct {
 	term  atomic.Int64
 	until atomic.Int64 // nanoseconds after base
 	away  atomic.Int64 // the same: until when it is known that the vault does not say whose turn it is
+	// stored is the version of the snapshot that SaveDetector has stored last in this turn; 0: none yet.
+	stored atomic.Int64
 }
 
 // NewTurn returns a candidate for a turn. A length of 0 means 6 s.
@@ -87,6 +89,7 @@ func (t *Turn) Await(ctx context.Context, waiting func(error)) error {
 		}
 		if taken {
 			t.term.Store(row.term + 1)
+			t.stored.Store(0)
 			t.extend(asked)
 			return nil
 		}

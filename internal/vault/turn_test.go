@@ -90,7 +90,7 @@ func TestDetectorStates(t *testing.T) {
 			places, err := v.LoadDetector(t.Context(), func(s DetectorState) error {
 				states[string(s.ID)] = string(s.State)
 				return nil
-			})
+			}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
