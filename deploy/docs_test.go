@@ -11,6 +11,7 @@ import (
 	"github.com/agentaudit/agentaudit/internal/cli"
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/testkit"
+	"github.com/agentaudit/agentaudit/internal/up/uptest"
 )
 
 // headings are the anchors of a document's sections, as GitHub makes them.
@@ -37,11 +38,10 @@ func TestExampleConfiguration(t *testing.T) {
 
 // Commands that the document gives are commands, with the flags that it gives them.
 func TestDocumentedCommandsExist(t *testing.T) {
-	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
 	command := regexp.MustCompile(`(?m)^(?:sudo -u agentaudit agentaudit|agentaudit|docker compose run --rm (?:-T )?setup) (.*)$`)
 	found := 0
-	for _, block := range blocks.FindAllStringSubmatch(read(t, "docs/operations.md"), -1) {
-		for _, m := range command.FindAllStringSubmatch(block[1], -1) {
+	for _, block := range uptest.Blocks(read(t, "docs/operations.md")) {
+		for _, m := range command.FindAllStringSubmatch(block.Commands, -1) {
 			found++
 			var out strings.Builder
 			if code := cli.Main(append(names(m[1]), "--help"), nil, strings.NewReader(""), &out, &out); code != 0 {

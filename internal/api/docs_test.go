@@ -2,11 +2,9 @@ package api_test
 
 import (
 	"archive/zip"
-	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -29,13 +27,9 @@ func TestDocumentedCommands(t *testing.T) {
 	testkit.Eventually(t, time.Minute, func() bool { return strings.Contains(u.Run(t, "", "events", "--user", "u-4711").Stdout, "tool.call") }, "the event is stored")
 	testkit.Eventually(t, time.Minute, func() bool { return u.Run(t, "", "prove", "01920000-0000-7000-8000-000000000001").Code == 0 }, "a checkpoint covers it")
 
-	text, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "api.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	script := "set -euo pipefail\n"
-	for _, block := range regexp.MustCompile("(?ms)^```sh\n(.*?)^```").FindAllStringSubmatch(string(text), -1) {
-		script += block[1]
+	var script string
+	for _, block := range uptest.Blocks(uptest.Document(t, "docs/api.md")) {
+		script += block.Commands
 	}
 	here := t.TempDir()
 	for name, to := range map[string]string{"bin": uptest.Binaries(t), ".data": u.Dir} {
@@ -43,16 +37,13 @@ func TestDocumentedCommands(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-c", script)
-	cmd.Dir = here
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	r := uptest.Shell(t, here, script)
+	out := r.Stdout + r.Stderr
+	if r.Code != 0 {
+		t.Fatalf("exit code %d\n%s", r.Code, out)
 	}
 	for _, want := range []string{"aak_", "ticket desk", `"user": "u-4711"`, "a private matter", "good: entry", `"api_version":"1.0"`, `"store": "vault"`, `"request_status": "completed"`, "false"} {
-		if !strings.Contains(string(out), want) {
+		if !strings.Contains(out, want) {
 			t.Errorf("%s is not among what was printed:\n%s", want, out)
 		}
 	}

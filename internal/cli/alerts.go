@@ -31,8 +31,8 @@ func (c *alertsListCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if c.Limit < 1 || c.Limit > store.MaxAlerts {
-		return fmt.Errorf("--limit %d: must be 1 to %d", c.Limit, store.MaxAlerts)
+	if err := checkLimit(c.Limit, store.MaxAlerts); err != nil {
+		return err
 	}
 	cfg, err := w.config()
 	if err != nil {

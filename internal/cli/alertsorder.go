@@ -170,14 +170,11 @@ func (o *whom) fill(ctx context.Context, v *vault.Vault, order *alert.Order) err
 	order.Tenant, order.Signal, order.Kind = o.Tenant, o.Signal, anomaly.EntityTenant
 	switch {
 	case o.User != "":
-		subject, found, err := v.Find(ctx, vault.Identity{Tenant: o.Tenant, User: o.User})
+		subject, err := pseudonymOf(ctx, v, vault.Identity{Tenant: o.Tenant, User: o.User})
 		if err != nil {
 			return err
 		}
-		if !found {
-			return errors.New("the vault knows nobody of that name")
-		}
-		order.Kind, order.Subject = anomaly.EntitySubject, uuid.UUID(subject.ID)
+		order.Kind, order.Subject = anomaly.EntitySubject, uuid.UUID(subject)
 	case o.Subject != "":
 		subject, err := uuid.Parse(o.Subject)
 		if err != nil {

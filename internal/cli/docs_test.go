@@ -1,11 +1,9 @@
 package cli_test
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -19,17 +17,14 @@ import (
 // TestDetectionDocumentsCommands runs the commands of docs/detection.md as they are written there, one block after the other in one folder, beside a deployment
 // with an alert. What is printed is compared where the document shows it, in the block that follows at once.
 func TestDetectionDocumentsCommands(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "detection.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	text := uptest.Document(t, "docs/detection.md")
 	dir := t.TempDir()
 	u := uptest.Start(t, filepath.Join(dir, ".data"), "--quiet")
 	id := raiseAlert(t, u)
 
 	// What the document has the reader write or have.
 	for name, first := range map[string]string{"rules.yaml": "version: 1\n", "patterns.yaml": "patterns:\n"} {
-		_, body, ok := strings.Cut(string(text), "```yaml\n"+first)
+		_, body, ok := strings.Cut(text, "```yaml\n"+first)
 		if !ok {
 			t.Fatalf("no %s in the document", name)
 		}
@@ -38,25 +33,18 @@ func TestDetectionDocumentsCommands(t *testing.T) {
 	}
 	writeFile(t, filepath.Join(dir, "DIR", "a.csv"), "timestamp,value\n2026-08-06 12:00:00,1\n2026-08-06 12:05:00,2\n")
 
-	blocks := regexp.MustCompile("(?ms)^```sh\n(.*?)^```\n(?:```\n(.*?)^```)?").FindAllStringSubmatch(string(text), -1)
+	blocks := uptest.Blocks(text)
 	if len(blocks) < 7 {
 		t.Errorf("only %d blocks of commands found", len(blocks))
 	}
 	for _, block := range blocks {
-		commands := regexp.MustCompile(`\bID\b`).ReplaceAllString(block[1], id)
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		cmd := exec.CommandContext(ctx, "bash", "-euo", "pipefail", "-c", commands)
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "PATH="+uptest.Binaries(t)+":"+os.Getenv("PATH"))
-		var problems strings.Builder
-		cmd.Stderr = &problems
-		out, err := cmd.Output()
-		cancel()
-		if err != nil {
-			t.Errorf("%v\n%s\n%s%s", err, commands, out, problems.String())
+		commands := regexp.MustCompile(`\bID\b`).ReplaceAllString(block.Commands, id)
+		r := uptest.Shell(t, dir, commands, "PATH="+uptest.Binaries(t)+":"+os.Getenv("PATH"))
+		if r.Code != 0 {
+			t.Errorf("exit code %d\n%s\n%s%s", r.Code, commands, r.Stdout, r.Stderr)
 		}
-		if block[2] != "" && string(out) != block[2] {
-			t.Errorf("%s\nprints\n%s\nthe document says\n%s", commands, out, block[2])
+		if block.Prints != "" && r.Stdout != block.Prints {
+			t.Errorf("%s\nprints\n%s\nthe document says\n%s", commands, r.Stdout, block.Prints)
 		}
 	}
 	if scores, err := os.ReadFile(filepath.Join(dir, "OUT", "a.csv")); err != nil || !strings.HasPrefix(string(scores), "timestamp,anomaly_score\n") {

@@ -50,8 +50,8 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 	if err != nil {
 		return err
 	}
-	if c.Limit < 1 || c.Limit > reveal.MaxEvents {
-		return fmt.Errorf("--limit %d: must be 1 to %d", c.Limit, reveal.MaxEvents)
+	if err := checkLimit(c.Limit, reveal.MaxEvents); err != nil {
+		return err
 	}
 	subject, err := c.subject()
 	if err != nil {
@@ -77,7 +77,7 @@ func (c *eventsCommand) Run(ctx context.Context, w *world) error {
 	})
 	switch {
 	case errors.Is(err, reveal.ErrNobody):
-		_, _ = fmt.Fprintln(w.stderr, "the vault knows nobody of that name")
+		_, _ = fmt.Fprintln(w.stderr, errNobody)
 		err = nil
 	case err == nil && len(found) == 0:
 		_, _ = fmt.Fprintln(w.stderr, "no events")
@@ -135,32 +135,6 @@ func (w *world) replay(ctx context.Context, systems *process.Systems) error {
 		return err
 	}
 	return process.NewPrivacy(cfg, systems, nil, slog.New(slog.NewTextHandler(w.stderr, nil))).Replay(ctx)
-}
-
-// parseSince reads --since.
-func parseSince(text string, now time.Time) (time.Time, error) {
-	return parseWhen("--since", text, now)
-}
-
-// parseWhen reads a time, a day, or how long ago, which a flag says; "": the zero time.
-func parseWhen(flag, text string, now time.Time) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{time.RFC3339, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t, nil
-		}
-	}
-	if digits, ok := strings.CutSuffix(text, "d"); ok {
-		if days, err := time.ParseDuration(digits + "h"); err == nil && days >= 0 {
-			return now.Add(-24 * days), nil
-		}
-	}
-	if ago, err := time.ParseDuration(text); err == nil && ago >= 0 {
-		return now.Add(-ago), nil
-	}
-	return time.Time{}, fmt.Errorf("%s %q: write 30m, 24h, 7d, 2026-11-20 or 2026-11-20T21:00:00Z", flag, text)
 }
 
 // printEventsJSON writes an array, one event a line.

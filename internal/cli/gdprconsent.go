@@ -63,7 +63,7 @@ func (c *consentChange) change(ctx context.Context, w *world, to gdpr.ConsentSta
 	case err != nil:
 		return err
 	case !found:
-		_, _ = fmt.Fprintln(w.stderr, "the vault knows nobody of that name: there is nothing to withdraw, and nothing was noted")
+		_, _ = fmt.Fprintf(w.stderr, "%v: there is nothing to withdraw, and nothing was noted\n", errNobody)
 		return errNo
 	case !added:
 		_, _ = fmt.Fprintln(w.stderr, "this change came before; nothing new was noted")
@@ -175,16 +175,17 @@ func (c *gdprConsentListCommand) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	defer v.Close()
-	subject, found, err := v.Find(ctx, vault.Identity{Tenant: c.Tenant, User: c.User})
-	if err != nil {
-		return err
-	}
-	subject.Keys.Wipe()
 	list := []gdpr.Consent{}
-	if !found {
-		_, _ = fmt.Fprintln(w.stderr, "the vault knows nobody of that name")
-	} else if list, err = c.consents(ctx, v, subject.ID); err != nil {
+	subject, err := pseudonymOf(ctx, v, vault.Identity{Tenant: c.Tenant, User: c.User})
+	switch {
+	case errors.Is(err, errNobody):
+		_, _ = fmt.Fprintln(w.stderr, err)
+	case err != nil:
 		return err
+	default:
+		if list, err = c.consents(ctx, v, subject); err != nil {
+			return err
+		}
 	}
 	if c.JSON {
 		return json.NewEncoder(w.stdout).Encode(list)

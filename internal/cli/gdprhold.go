@@ -43,16 +43,12 @@ func (c *gdprHoldAddCommand) Run(ctx context.Context, w *world) error {
 		return err
 	}
 	defer v.Close()
-	subject, found, err := v.Find(ctx, vault.Identity{Tenant: c.Tenant, User: c.User})
+	subject, err := pseudonymOf(ctx, v, vault.Identity{Tenant: c.Tenant, User: c.User})
 	if err != nil {
 		return err
 	}
-	if !found {
-		return errors.New("the vault knows nobody of that name")
-	}
-	subject.Keys.Wipe()
 	now := time.Now()
-	hold := vault.Hold{ID: [16]byte(events.NewUUID(now)), Subject: subject.ID, Reason: c.Reason, Author: c.Author, At: now, Expires: expires}
+	hold := vault.Hold{ID: [16]byte(events.NewUUID(now)), Subject: subject, Reason: c.Reason, Author: c.Author, At: now, Expires: expires}
 	if err := privacy.AddHold(ctx, v, hold); err != nil {
 		return err
 	}

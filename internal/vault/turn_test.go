@@ -162,23 +162,33 @@ func TestDetectorStates(t *testing.T) {
 	})
 }
 
+// takeAway holds the write lock of a vault in SQLite, so that nobody else can write, until back is called or the test ends.
+func takeAway(t *testing.T, v *Vault) (back func()) {
+	t.Helper()
+	tx, err := v.db.write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = tx.Rollback() })
+	if _, err := tx.ExecContext(t.Context(), `UPDATE turns SET beat = beat WHERE name = 'nobody'`); err != nil { // it only holds the lock
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestTurnOutlastsTheVault: while the vault is away nobody can be sure of the turn, and nobody gives it up.
 func TestTurnOutlastsTheVault(t *testing.T) {
 	cfg := emptyDatabase(t, DriverSQLite)
 	v := newVault(t, cfg)
 	turn := take(t, v)
-	tx, err := v.db.write.BeginTx(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(t.Context(), `UPDATE turns SET beat = beat WHERE name = 'nobody'`); err != nil { // it only holds the lock
-		t.Fatal(err)
-	}
+	back := takeAway(t, v)
 	testkit.Eventually(t, 10*shortTurn, func() bool { return !turn.Held() }, "without a sign of life the turn is uncertain")
-	if err := tx.Rollback(); err != nil {
-		t.Fatal(err)
-	}
+	back()
 	testkit.Eventually(t, 10*shortTurn, turn.Held, "it is this process's again")
 	turn.release()
 	if err := <-turn.lost; err != nil {
@@ -210,21 +220,12 @@ func TestCertain(t *testing.T) {
 	cfg := emptyDatabase(t, DriverSQLite)
 	v := newVault(t, cfg)
 	turn := take(t, v)
-	tx, err := v.db.write.BeginTx(t.Context(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(t.Context(), `UPDATE turns SET beat = beat WHERE name = 'nobody'`); err != nil { // it only holds the lock
-		t.Fatal(err)
-	}
+	back := takeAway(t, v)
 	testkit.Eventually(t, 10*shortTurn, func() bool { return !turn.Held() }, "without a sign of life the turn is uncertain")
 	if err := turn.Certain(t.Context()); err != nil {
 		t.Errorf("while the vault is away: %v", err)
 	}
 	turn.release()
-	if err := tx.Rollback(); err != nil {
-		t.Fatal(err)
-	}
+	back()
 	<-turn.lost
 }
