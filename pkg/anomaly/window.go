@@ -6,38 +6,6 @@ import (
 	"time"
 )
 
-// WindowFeature is one thing that rules on windows may ask for.
-type WindowFeature uint8
-
-// The features; see the rules' documentation.
-const (
-	WindowEvents WindowFeature = iota
-	WindowCalls
-	WindowErrors
-	WindowDenials
-	WindowLogins
-	WindowFailedLogins
-	WindowRateLimits
-	WindowWrites
-	WindowSends
-	WindowGrants
-	WindowRows
-	WindowInputTokens
-	WindowOutputTokens
-	WindowTokens
-	WindowCostUSD
-	WindowTools
-	WindowNetworks
-	WindowAgents
-	WindowNewTools
-	WindowNewNetworks
-	WindowNewAgents
-	WindowKnownTools
-	WindowKnownNetworks
-	WindowKnownAgents
-	numWindowFeatures
-)
-
 var rateOfFeature = [...]rate{
 	WindowEvents: rateEvents, WindowCalls: rateCalls, WindowErrors: rateErrors, WindowDenials: rateDenials, WindowLogins: rateLogins,
 	WindowFailedLogins: rateFailedLogins, WindowRateLimits: rateLimited, WindowWrites: rateWrites, WindowSends: rateSends, WindowGrants: rateGrants,
@@ -47,19 +15,23 @@ var rateOfFeature = [...]rate{
 // WindowView is what one entity has done in a window that holds the minute that is looked at, and what it usually does. It is valid during the call that it
 // is handed to.
 type WindowView struct {
-	Tenant string
-	Of     EntityKind
-	// Entity is the id of an agent or producer, "" for others.
-	Entity string
+	Of EntityKind
 	// Over is a minute, an hour or a day; windows begin with those of UTC.
 	Over time.Duration
 
+	tenant, name     string
 	ent              *entity
 	c                *cell
 	window           window
 	day              uint16
 	hourSums, allDay *[numRates]uint64
 }
+
+// Tenant returns whose events they are.
+func (v *WindowView) Tenant() string { return v.tenant }
+
+// Entity returns the id of an agent or producer, "" for others.
+func (v *WindowView) Entity() string { return v.name }
 
 // Value returns the feature in the window so far. Different tools, networks and agents are those of the minute for windows of a minute and an hour, and those
 // of the day for windows of a day.
@@ -166,7 +138,7 @@ func (e *Engine) matchWindows(v *verdict, t *tenant, ent *entity, c *cell, numbe
 	}
 	before := len(v.clues)
 	for w, over := range [numWindows]time.Duration{time.Minute, time.Hour, 24 * time.Hour} {
-		e.view = WindowView{Tenant: t.name, Of: kindNames[ent.key.kind], Entity: e.names.list[ent.name], Over: over, ent: ent, c: c, window: window(w),
+		e.view = WindowView{Of: kindNames[ent.key.kind], Over: over, tenant: t.name, name: e.names.list[ent.name], ent: ent, c: c, window: window(w),
 			day: uint16(floorDiv(number, minutesOfDay)), hourSums: hourSums, allDay: daySums}
 		e.cfg.Rules.Windows(&e.view, e.fired)
 	}

@@ -14,6 +14,7 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/interpreter"
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
 )
 
 // condition is a compiled condition. It is immutable.
@@ -22,7 +23,7 @@ type condition struct {
 	decides bool // native may know
 	program cel.Program
 	// features are those that a condition on windows names, in the order of their numbers.
-	features []Feature
+	features []anomaly.WindowFeature
 }
 
 // verdict is what became of a condition.
@@ -269,8 +270,8 @@ func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *co
 }
 
 // featuresOf returns what a condition on windows names, so that people can be shown the values.
-func featuresOf(checked *ast.AST) []Feature {
-	var features []Feature
+func featuresOf(checked *ast.AST) []anomaly.WindowFeature {
+	var features []anomaly.WindowFeature
 	ast.PostOrderVisit(checked.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
 		if e.Kind() != ast.IdentKind {
 			return

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
 	"github.com/agentaudit/agentaudit/pkg/scan"
 )
 
@@ -75,8 +76,8 @@ func TestNamesInDocs(t *testing.T) {
 	for key := range ruleKeys {
 		check(key)
 	}
-	for f := range NumFeatures {
-		if f >= NewTools && f != NewTools && f != KnownTools {
+	for f := range anomaly.NumWindowFeatures {
+		if f >= anomaly.WindowNewTools && f != anomaly.WindowNewTools && f != anomaly.WindowKnownTools {
 			continue // "and likewise"
 		}
 		check(f.String())

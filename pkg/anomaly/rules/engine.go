@@ -9,7 +9,6 @@ import (
 // ForEngine hands rules to an anomaly.Engine. Like the engine it belongs to one goroutine.
 type ForEngine struct {
 	matcher *Matcher
-	view    engineView
 	held    []int
 }
 
@@ -46,37 +45,8 @@ func (e *ForEngine) RestsFor(id string) time.Duration {
 
 // Windows calls fire with each rule that holds for a window.
 func (e *ForEngine) Windows(view *anomaly.WindowView, fire func(number int, observed string)) {
-	e.view.of = view
-	e.held = e.matcher.Window(e.held[:0], view.Of, view.Over, &e.view)
+	e.held = e.matcher.Window(e.held[:0], view.Of, view.Over, view)
 	for _, number := range e.held {
-		fire(number, e.matcher.set.Observed(number, &e.view))
+		fire(number, e.matcher.set.Observed(number, view))
 	}
-	e.view.of = nil
-}
-
-// engineView shows a window of the engine to conditions.
-type engineView struct{ of *anomaly.WindowView }
-
-// engineFeatures has the engine's name for each feature.
-var engineFeatures = [NumFeatures]anomaly.WindowFeature{
-	Events: anomaly.WindowEvents, Calls: anomaly.WindowCalls, Errors: anomaly.WindowErrors, Denials: anomaly.WindowDenials, Logins: anomaly.WindowLogins,
-	FailedLogins: anomaly.WindowFailedLogins, RateLimits: anomaly.WindowRateLimits, Writes: anomaly.WindowWrites, Sends: anomaly.WindowSends,
-	Grants: anomaly.WindowGrants, Rows: anomaly.WindowRows, InputTokens: anomaly.WindowInputTokens, OutputTokens: anomaly.WindowOutputTokens,
-	Tokens: anomaly.WindowTokens, CostUSD: anomaly.WindowCostUSD, Tools: anomaly.WindowTools, Networks: anomaly.WindowNetworks, Agents: anomaly.WindowAgents,
-	NewTools: anomaly.WindowNewTools, NewNetworks: anomaly.WindowNewNetworks, NewAgents: anomaly.WindowNewAgents,
-	KnownTools: anomaly.WindowKnownTools, KnownNetworks: anomaly.WindowKnownNetworks, KnownAgents: anomaly.WindowKnownAgents,
-}
-
-// Tenant is part of WindowView.
-func (v *engineView) Tenant() string { return v.of.Tenant }
-
-// Entity is part of WindowView.
-func (v *engineView) Entity() string { return v.of.Entity }
-
-// Value is part of WindowView.
-func (v *engineView) Value(f Feature) float64 { return v.of.Value(engineFeatures[f]) }
-
-// Baseline is part of WindowView.
-func (v *engineView) Baseline(f Feature) (mean, std, n float64) {
-	return v.of.Baseline(engineFeatures[f])
 }

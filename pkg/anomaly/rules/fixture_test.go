@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
 	"github.com/agentaudit/agentaudit/pkg/events"
 	"github.com/agentaudit/agentaudit/pkg/scan"
 )
@@ -66,17 +67,17 @@ func quote(text string) string { return "'" + strings.ReplaceAll(text, "'", "''"
 
 // fakeView is a window with given values.
 type fakeView struct {
-	values         [NumFeatures]float64
-	mean, std, n   [NumFeatures]float64
+	values         [anomaly.NumWindowFeatures]float64
+	mean, std, n   [anomaly.NumWindowFeatures]float64
 	tenant, entity string
 }
 
 var _ WindowView = (*fakeView)(nil)
 
-func (v *fakeView) Tenant() string          { return v.tenant }
-func (v *fakeView) Entity() string          { return v.entity }
-func (v *fakeView) Value(f Feature) float64 { return v.values[f] }
-func (v *fakeView) Baseline(f Feature) (mean, std, n float64) {
+func (v *fakeView) Tenant() string                        { return v.tenant }
+func (v *fakeView) Entity() string                        { return v.entity }
+func (v *fakeView) Value(f anomaly.WindowFeature) float64 { return v.values[f] }
+func (v *fakeView) Baseline(f anomaly.WindowFeature) (mean, std, n float64) {
 	return v.mean[f], v.std[f], v.n[f]
 }
 

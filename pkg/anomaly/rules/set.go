@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
 )
 
 // Set is the rules in effect. It is immutable but for its counters, and safe for concurrent use.
@@ -89,8 +91,8 @@ func (s *Set) Observed(i int, view WindowView) string {
 	return text.String()
 }
 
-func amount(f Feature, x float64) string {
-	if f == CostUSD {
+func amount(f anomaly.WindowFeature, x float64) string {
+	if f == anomaly.WindowCostUSD {
 		return fmt.Sprintf("%.2f", x)
 	}
 	return strings.TrimSuffix(fmt.Sprintf("%.1f", x), ".0")

@@ -3,6 +3,7 @@ package rules
 import (
 	"cel.dev/cel-go/cel"
 
+	"github.com/agentaudit/agentaudit/pkg/anomaly"
 	"github.com/agentaudit/agentaudit/pkg/events"
 	"github.com/agentaudit/agentaudit/pkg/scan"
 )
@@ -131,7 +132,7 @@ var variablesByName = func() map[string]variable {
 
 // windowName is what a name means in a condition on windows.
 type windowName struct {
-	feature Feature
+	feature anomaly.WindowFeature
 	part    baselinePart
 }
 
@@ -147,7 +148,7 @@ const (
 
 var windowNames = func() map[string]windowName {
 	names := make(map[string]windowName)
-	for f := range NumFeatures {
+	for f := range anomaly.NumWindowFeatures {
 		names[f.String()] = windowName{f, inWindow}
 		if f.HasBaseline() {
 			names["baseline."+f.String()+".mean"] = windowName{f, baselineMean}

@@ -16,10 +16,10 @@ type WindowView interface {
 	// Entity returns the id of the agent; "" for a subject, whose pseudonym no condition sees, and for a tenant.
 	Entity() string
 	// Value returns the feature in the window so far.
-	Value(f Feature) float64
+	Value(f anomaly.WindowFeature) float64
 	// Baseline returns the mean and the standard deviation of the feature over the entity's earlier windows of the same length, those without any event
 	// left out, and how many windows that were. n is 0 where nothing is known: conditions then see zeros, and must ask for n themselves.
-	Baseline(f Feature) (mean, std, n float64)
+	Baseline(f anomaly.WindowFeature) (mean, std, n float64)
 }
 
 // Span is a kind of window that at least one rule asks for. An engine need not keep others.
