@@ -147,7 +147,8 @@ func TestTooManyNotices(t *testing.T) {
 		if err := v.AddBreach(t.Context(), b); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := v.db.exec(t.Context(), `UPDATE breaches SET notices = ?`, maxBreachNotices); err != nil {
+		b.Notices = maxBreachNotices
+		if _, err := v.db.exec(t.Context(), `UPDATE breaches SET notices = ?, mac = ?`, b.Notices, v.mac(&b)); err != nil {
 			t.Fatal(err)
 		}
 		if done, err := v.AddBreachNotice(t.Context(), b.ID, BreachNotice{gdpr.ToSubjects, "r", time.Now()}); done || !errors.Is(err, ErrTooManyNotices) {

@@ -131,7 +131,8 @@ func TestDetectorStates(t *testing.T) {
 		want(wanted, 20)
 
 		// What a crash leaves of a snapshot counts for nothing, and the next one removes it.
-		if _, err := v.db.exec(t.Context(), `INSERT INTO detector_states (id, version, subject, state) VALUES (?, 3, NULL, ?)`, []byte("k\x02"), []byte("torn")); err != nil {
+		torn := &stateRow{DetectorState{ID: []byte("k\x02"), State: []byte("torn")}, 3}
+		if _, err := v.db.exec(t.Context(), `INSERT INTO detector_states (id, version, subject, state, mac) VALUES (?, 3, NULL, ?, ?)`, torn.ID, torn.State, v.mac(torn)); err != nil {
 			t.Fatal(err)
 		}
 		want(wanted, 20)
