@@ -224,3 +224,12 @@ func FuzzParseOrder(f *testing.F) {
 		}
 	})
 }
+
+// TestStatuses: what answers an incident has a status of its own, which stands in vaults and in what is shown; what is not about one has none.
+func TestStatuses(t *testing.T) {
+	for verb, want := range map[Verb]string{Acknowledge: "acknowledged", Snooze: "snoozed", FalsePositive: "false_positive", Suppress: "", Unsuppress: "", "": "", "delete": ""} {
+		if got := verb.Status(); got != want {
+			t.Errorf("%s: %q, want %q", verb, got, want)
+		}
+	}
+}

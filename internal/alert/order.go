@@ -27,6 +27,19 @@ const (
 	Unsuppress    Verb = "unsuppress"     // say it again
 )
 
+// Status is the status of an incident that was answered with the verb, as it is shown and as the vault keeps it; "" if the verb answers none.
+func (v Verb) Status() string {
+	switch v {
+	case Acknowledge:
+		return "acknowledged"
+	case Snooze:
+		return "snoozed"
+	case FalsePositive:
+		return "false_positive"
+	}
+	return ""
+}
+
 // MaxSuppression is how long alerts can be kept back by one order. Nothing is kept back for ever by something that everybody has forgotten.
 const MaxSuppression = 90 * 24 * time.Hour
 

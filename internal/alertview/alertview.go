@@ -53,13 +53,11 @@ func Of(a *store.Alert) Alert {
 	for _, id := range a.Entries {
 		line.Entries = append(line.Entries, uuid.UUID(id).String())
 	}
-	switch alert.Verb(a.Answer) {
-	case alert.Acknowledge:
-		line.Status = "acknowledged"
-	case alert.Snooze:
-		line.Status, line.Until = "snoozed", &a.AnswerUntil
-	case alert.FalsePositive:
-		line.Status = "false_positive"
+	if answer := alert.Verb(a.Answer); answer.Status() != "" {
+		line.Status = answer.Status()
+		if answer == alert.Snooze {
+			line.Until = &a.AnswerUntil
+		}
 	}
 	return line
 }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
-	"github.com/agentaudit/agentaudit/internal/notify"
 	"github.com/agentaudit/agentaudit/internal/process"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
@@ -55,15 +54,15 @@ said. Every suppression ends by itself. It is signed and stands in the log.`
 }
 
 func (c *alertsAcknowledgeCommand) Run(ctx context.Context, w *world) error {
-	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Acknowledge}, notify.Acknowledged, "acknowledged")
+	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Acknowledge}, "acknowledged")
 }
 
 func (c *alertsFalsePositiveCommand) Run(ctx context.Context, w *world) error {
-	return w.answer(ctx, c.ID, alert.Order{Verb: alert.FalsePositive}, notify.FalsePositive, "noted as a false positive")
+	return w.answer(ctx, c.ID, alert.Order{Verb: alert.FalsePositive}, "noted as a false positive")
 }
 
 func (c *alertsSnoozeCommand) Run(ctx context.Context, w *world) error {
-	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Snooze, Until: time.Now().Add(c.For)}, notify.Snoozed, "snoozed")
+	return w.answer(ctx, c.ID, alert.Order{Verb: alert.Snooze, Until: time.Now().Add(c.For)}, "snoozed")
 }
 
 // noticeDelay is by how much an alert that stands in ClickHouse may be ahead of the vault, which also knows it: two processes read the topic of alerts.
@@ -73,7 +72,7 @@ const (
 )
 
 // answer orders something about one alert, and has its message in Slack say so.
-func (w *world) answer(ctx context.Context, id string, order alert.Order, verdict notify.Verdict, done string) error {
+func (w *world) answer(ctx context.Context, id string, order alert.Order, done string) error {
 	incident, err := uuid.Parse(id)
 	if err != nil {
 		return fmt.Errorf("%q is not the id of an alert", id)
@@ -94,7 +93,7 @@ func (w *world) answer(ctx context.Context, id string, order alert.Order, verdic
 		return fmt.Errorf("no alert has the id %s: 'agentaudit alerts' prints those that there are", incident)
 	}
 	show := func(ctx context.Context, v *vault.Vault, o *alert.Order) error {
-		_, err := v.SetVerdict(ctx, incident, vault.NoticeVerdict{Verdict: string(verdict), By: o.By, Until: o.Until, At: o.At})
+		_, err := v.SetVerdict(ctx, incident, vault.NoticeVerdict{Verdict: o.Verb.Status(), By: o.By, Until: o.Until, At: o.At})
 		return err
 	}
 	if err := w.order(ctx, order, known, show); err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/slack-go/slack"
 
+	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/vault"
 )
 
@@ -162,7 +163,7 @@ func (a *actions) remember(signature [sha256.Size]byte, now, until time.Time) er
 type press struct {
 	user     string // of Slack, with its workspace
 	incident uuid.UUID
-	verdict  Verdict
+	verb     alert.Verb
 	at       time.Time
 }
 
@@ -197,9 +198,8 @@ func parsePress(body []byte) (press, error) {
 	if p.Type != string(slack.InteractionTypeBlockActions) || len(p.Actions) != 1 || p.User.ID == "" || len(p.User.ID)+len(p.User.TeamID) > maxUserBytes {
 		return press{}, malformed
 	}
-	verdicts := map[string]Verdict{acknowledgeAction: Acknowledged, snoozeAction: Snoozed, falsePositiveAction: FalsePositive}
-	verdict, ok := verdicts[p.Actions[0].ActionID]
-	if !ok {
+	verb := verbOf(p.Actions[0].ActionID)
+	if verb == "" {
 		return press{}, malformed
 	}
 	id, err := uuid.Parse(p.Actions[0].Value)
@@ -210,7 +210,20 @@ func parsePress(body []byte) (press, error) {
 	if err != nil {
 		return press{}, malformed
 	}
-	return press{user: p.User.TeamID + "/" + p.User.ID, incident: id, verdict: verdict, at: at}, nil
+	return press{user: p.User.TeamID + "/" + p.User.ID, incident: id, verb: verb, at: at}, nil
+}
+
+// verbOf is what a button says; "" if it is none of ours.
+func verbOf(action string) alert.Verb {
+	switch action {
+	case acknowledgeAction:
+		return alert.Acknowledge
+	case snoozeAction:
+		return alert.Snooze
+	case falsePositiveAction:
+		return alert.FalsePositive
+	}
+	return ""
 }
 
 // slackTime reads seconds and microseconds, "1732233600.123456".
@@ -248,15 +261,15 @@ func (a *actions) apply(ctx context.Context, p press) error {
 	case !p.at.After(notice.Verdict.At):
 		return refuse(http.StatusUnauthorized, actionReplayed) // by a request that another process has seen, or this one before it was started
 	}
-	f := Feedback{Incident: p.incident, Verdict: p.verdict, By: a.pseudonym(p.user), At: p.at}
-	if p.verdict == Snoozed {
-		f.Until = p.at.Add(snoozeFor)
+	order := alert.Order{Verb: p.verb, At: p.at, By: a.pseudonym(p.user), Incident: p.incident}
+	if p.verb == alert.Snooze {
+		order.Until = p.at.Add(snoozeFor)
 	}
-	if err := n.deps.Feedback(ctx, f); err != nil {
+	if err := n.deps.Feedback(ctx, order); err != nil {
 		n.deps.Log.Warn("what was said of an incident was not taken", "incident", p.incident, "error", err)
 		return refuse(http.StatusServiceUnavailable, actionFailed)
 	}
-	_, err = n.deps.Vault.SetVerdict(ctx, p.incident, vault.NoticeVerdict{Verdict: string(f.Verdict), By: f.By, Until: f.Until, At: f.At})
+	_, err = n.deps.Vault.SetVerdict(ctx, p.incident, vault.NoticeVerdict{Verdict: order.Verb.Status(), By: order.By, Until: order.Until, At: order.At})
 	if err != nil {
 		n.deps.Log.Warn("what was said of an incident cannot be kept", "incident", p.incident, "error", err)
 		return refuse(http.StatusServiceUnavailable, actionFailed)

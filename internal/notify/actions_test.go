@@ -18,6 +18,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
 )
 
@@ -56,9 +57,9 @@ func (w *world) actions(result string) float64 {
 
 func TestButtons(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
-		var told []Feedback
+		var told []alert.Order
 		var fail error
-		w.deps.Feedback = func(_ context.Context, f Feedback) error {
+		w.deps.Feedback = func(_ context.Context, f alert.Order) error {
 			if fail == nil {
 				told = append(told, f)
 			}
@@ -70,20 +71,20 @@ func TestButtons(t *testing.T) {
 		w.pass(5 * time.Second)
 
 		for i, c := range []struct {
-			action  string
-			verdict Verdict
-			shown   string
+			action string
+			verb   alert.Verb
+			shown  string
 		}{
-			{acknowledgeAction, Acknowledged, "*Acknowledged*"}, {snoozeAction, Snoozed, "*Snoozed* until"}, {falsePositiveAction, FalsePositive, "*Called a false positive*"},
+			{acknowledgeAction, alert.Acknowledge, "*Acknowledged*"}, {snoozeAction, alert.Snooze, "*Snoozed* until"}, {falsePositiveAction, alert.FalsePositive, "*Called a false positive*"},
 		} {
 			now := time.Now()
 			if status := w.press(signed(signingSecret, pressed(c.action, in.ID, now, "U1"), now)); status != http.StatusOK {
 				t.Fatalf("%s: status %d", c.action, status)
 			}
-			if len(told) != i+1 || told[i].Incident != in.ID || told[i].Verdict != c.verdict || !told[i].At.Equal(now.Truncate(time.Microsecond)) {
+			if len(told) != i+1 || told[i].Incident != in.ID || told[i].Verb != c.verb || !told[i].At.Equal(now.Truncate(time.Microsecond)) {
 				t.Fatalf("%+v", told)
 			}
-			if until := told[i].Until; until.IsZero() != (c.verdict != Snoozed) || c.verdict == Snoozed && !until.Equal(told[i].At.Add(time.Hour)) {
+			if until := told[i].Until; until.IsZero() != (c.verb != alert.Snooze) || c.verb == alert.Snooze && !until.Equal(told[i].At.Add(time.Hour)) {
 				t.Errorf("until %s", until)
 			}
 			w.pass(5 * time.Second)
@@ -120,7 +121,7 @@ func TestButtons(t *testing.T) {
 func TestForgedButtons(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		told := 0
-		w.deps.Feedback = func(context.Context, Feedback) error { told++; return nil }
+		w.deps.Feedback = func(context.Context, alert.Order) error { told++; return nil }
 		w.start()
 		in := incident(anomaly.High)
 		w.say(in)
@@ -191,7 +192,7 @@ func TestForgedButtons(t *testing.T) {
 func TestNoSigningSecret(t *testing.T) {
 	inWorld(t, func(t *testing.T, w *world) {
 		w.cfg.Slack.SigningSecret = ""
-		w.deps.Feedback = func(context.Context, Feedback) error { t.Error("told"); return nil }
+		w.deps.Feedback = func(context.Context, alert.Order) error { t.Error("told"); return nil }
 		w.start()
 		in := incident(anomaly.High)
 		w.say(in)
@@ -231,7 +232,7 @@ func FuzzPress(f *testing.F) {
 	f.Add([]byte("payload=%7B%7D"))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		p, err := parsePress(body)
-		if err == nil && (p.user == "" || p.verdict == "" || p.at.IsZero()) {
+		if err == nil && (p.user == "" || p.verb == "" || p.at.IsZero()) {
 			t.Errorf("%+v", p)
 		}
 	})

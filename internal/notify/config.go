@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
@@ -170,9 +171,10 @@ type Deps struct {
 	Reveal func(ctx context.Context, tenant string, subject uuid.UUID) (string, error)
 	// Checkpoints returns the latest signed checkpoint of each log, for the digest. nil: it has none.
 	Checkpoints func(ctx context.Context) ([]Checkpoint, error)
-	// Feedback is told what somebody said of an incident, before anything shows it; after an error they can press again. It must bear being told twice of
+	// Feedback is told what somebody said of an incident, before anything shows it; after an error they can press again. By is a pseudonym of the user of
+	// Slack, the same for the same person as long as the signing secret is, and At is the time of the press as Slack says. It must bear being told twice of
 	// one press (same Incident, By and At), and has about two seconds. nil: presses are refused.
-	Feedback func(ctx context.Context, f Feedback) error
+	Feedback func(ctx context.Context, order alert.Order) error
 }
 
 // Checkpoint is how far a log was signed.
@@ -181,23 +183,4 @@ type Checkpoint struct {
 	Size uint64    `json:"size"` // entries
 	Root string    `json:"root"` // hash, base64
 	At   time.Time `json:"at"`
-}
-
-// Verdict is what people can say of an incident.
-type Verdict string
-
-// The verdicts.
-const (
-	Acknowledged  Verdict = "acknowledged"
-	Snoozed       Verdict = "snoozed"
-	FalsePositive Verdict = "false_positive"
-)
-
-// Feedback is one press of a button.
-type Feedback struct {
-	Incident uuid.UUID
-	Verdict  Verdict
-	Until    time.Time // of Snoozed; else zero
-	By       string    // pseudonym of the user of Slack: the same for the same person as long as the signing secret is
-	At       time.Time // as Slack says; tells two presses from one that is told twice
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/slack-go/slack"
 
+	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
 )
@@ -185,12 +186,12 @@ func aroundQuery(in *anomaly.Incident) string {
 // verdictLine says what somebody said.
 func verdictLine(v vault.NoticeVerdict) string {
 	at := v.At.UTC().Format(dayTime) + " UTC by " + code(v.By, maxName)
-	switch Verdict(v.Verdict) {
-	case Acknowledged:
+	switch v.Verdict {
+	case alert.Acknowledge.Status():
 		return "*Acknowledged* " + at
-	case FalsePositive:
+	case alert.FalsePositive.Status():
 		return "*Called a false positive* " + at
-	case Snoozed:
+	case alert.Snooze.Status():
 		return "*Snoozed* until " + v.Until.UTC().Format(dayTime) + " UTC, " + at
 	}
 	return ""

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
+	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/notify/slacktest"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
@@ -60,14 +61,14 @@ func TestMessages(t *testing.T) {
 
 func TestMessagesOfVerdictsAndKinds(t *testing.T) {
 	at := time.Date(2026, 11, 20, 2, 40, 0, 0, time.UTC)
-	for _, verdict := range []Verdict{Acknowledged, Snoozed, FalsePositive} {
-		v := vault.NoticeVerdict{Verdict: string(verdict), By: "slack-0011223344556677", At: at}
-		if verdict == Snoozed {
+	for _, verb := range []alert.Verb{alert.Acknowledge, alert.Snooze, alert.FalsePositive} {
+		v := vault.NoticeVerdict{Verdict: verb.Status(), By: "slack-0011223344556677", At: at}
+		if verb == alert.Snooze {
 			v.Until = at.Add(time.Hour)
 		}
 		m := live(&shown{incident: spammer(anomaly.High, anomaly.Final), verdict: v, buttons: true})
 		checkBlocks(t, &m)
-		golden(t, fmt.Sprintf("live_%s.json", verdict), asSent(t, &m))
+		golden(t, fmt.Sprintf("live_%s.json", v.Verdict), asSent(t, &m))
 	}
 	named := live(&shown{incident: spammer(anomaly.High, anomaly.Final), identity: "mia@example.com"})
 	golden(t, "live_identity.json", asSent(t, &named))
@@ -137,7 +138,7 @@ func TestHostileNames(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := hostileIncident(t)
 		identity := hostile().Draw(t, "identity")
-		m, d := live(&shown{incident: in, buttons: true, identity: identity, verdict: vault.NoticeVerdict{Verdict: string(Acknowledged), By: identity}}), details(&in)
+		m, d := live(&shown{incident: in, buttons: true, identity: identity, verdict: vault.NoticeVerdict{Verdict: alert.Acknowledge.Status(), By: identity}}), details(&in)
 		for _, m := range []*message{&m, &d} {
 			checkBlocks(t, m)
 			if strings.ContainsAny(m.text, "<>&@\n`") || strings.Contains(m.text, "://") || len([]rune(m.text)) > 400 || m.text == "" {

@@ -43,8 +43,7 @@ func notifyDeps(base Base, systems *Systems, signer *author.Author) notify.Deps 
 			}
 			return list, nil
 		},
-		Feedback: func(ctx context.Context, f notify.Feedback) error {
-			order := alert.Order{Verb: verbOf(f.Verdict), At: f.At, By: f.By, Incident: f.Incident, Until: f.Until}
+		Feedback: func(ctx context.Context, order alert.Order) error {
 			return SayOrder(ctx, systems.Kafka, topic, signer, &order)
 		},
 	}
@@ -69,19 +68,6 @@ func nameForSlack(ctx context.Context, v *vault.Vault, tenant string, subject gd
 		return "", err
 	}
 	return who.User, nil
-}
-
-// verbOf is what a button of a message means. Of what is no verdict it is none, which no order is accepted with.
-func verbOf(v notify.Verdict) alert.Verb {
-	switch v {
-	case notify.Acknowledged:
-		return alert.Acknowledge
-	case notify.Snoozed:
-		return alert.Snooze
-	case notify.FalsePositive:
-		return alert.FalsePositive
-	}
-	return ""
 }
 
 // SayOrder says an order about alerts in the log. It returns when Kafka has it; ingest seals it, and the detector hears it, soon after.

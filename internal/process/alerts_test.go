@@ -17,7 +17,6 @@ import (
 	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/config"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
-	"github.com/agentaudit/agentaudit/internal/notify"
 	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
@@ -144,11 +143,10 @@ func TestPressesBecomeOrders(t *testing.T) {
 	base := Base{Config: cfg, Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Metrics: prometheus.NewRegistry()}
 	deps := notifyDeps(base, &Systems{Vault: v, Kafka: kafka}, signer)
 	at := time.Now().UTC().Truncate(time.Microsecond)
-	pressed := map[notify.Verdict]alert.Verb{notify.Acknowledged: alert.Acknowledge, notify.Snoozed: alert.Snooze, notify.FalsePositive: alert.FalsePositive}
 	ids := map[uuid.UUID]alert.Verb{}
-	for verdict, verb := range pressed {
-		press := notify.Feedback{Incident: uuid.New(), Verdict: verdict, By: "slack-1", At: at}
-		if verdict == notify.Snoozed {
+	for _, verb := range []alert.Verb{alert.Acknowledge, alert.Snooze, alert.FalsePositive} {
+		press := alert.Order{Incident: uuid.New(), Verb: verb, By: "slack-1", At: at}
+		if verb == alert.Snooze {
 			press.Until = at.Add(time.Hour)
 		}
 		if err := deps.Feedback(t.Context(), press); err != nil {
@@ -156,7 +154,7 @@ func TestPressesBecomeOrders(t *testing.T) {
 		}
 		ids[press.Incident] = verb
 	}
-	if err := deps.Feedback(t.Context(), notify.Feedback{Incident: uuid.New(), Verdict: "shrug", At: at}); err == nil {
+	if err := deps.Feedback(t.Context(), alert.Order{Incident: uuid.New(), Verb: "shrug", At: at}); err == nil {
 		t.Error("what is no verdict became an order")
 	}
 	registered, found, err := v.Author(t.Context(), "detector")
