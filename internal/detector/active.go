@@ -143,6 +143,10 @@ func (t *detection) listen(ctx context.Context, group *errgroup.Group) error {
 	}
 	for number := range t.system {
 		past := d.newListener(number, t.words)
+		if err := t.remember(ctx, past); err != nil {
+			return err
+		}
+		past.asked = time.Time{}
 		heard := make(chan error, 1)
 		go func() { // ends at the end of what is there, or with ctx, and is awaited
 			heard <- past.run(ctx, t.system[number], func(next int64) bool { return next >= end[number] })

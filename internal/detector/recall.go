@@ -61,6 +61,33 @@ func (d *Detector) recall(ctx context.Context, known *said, engine *anomaly.Engi
 	return end, unsealed, nil
 }
 
+// orderMemory is how many records of a partition of system records are looked through at a start for orders that were carried out before.
+const orderMemory = 10_000
+
+// remember notes the orders that stand before the place where reading goes on, and the times at which they were signed, and carries none out: they are part of what
+// was learned. Otherwise whoever may write to the topic could repeat one after each restart, and have people's alerts suppressed again that no longer are.
+func (t *detection) remember(ctx context.Context, l *listener) error {
+	d, before := t.detector, t.system[l.number]
+	start, _, err := d.deps.Kafka.Offsets(ctx, d.cfg.SystemTopic, l.number)
+	if err != nil {
+		return err
+	}
+	return d.readTo(ctx, d.cfg.SystemTopic, l.number, max(start, before-orderMemory), before, func(rec *kafkaio.Record) error {
+		if rec.Offset >= before {
+			return nil
+		}
+		l.asked = time.Now() // where events ended then is of no use
+		w, err := l.word(ctx, rec)
+		if err != nil || w.order == nil {
+			return err
+		}
+		if _, ok := t.publisher.said.directive(w.order); ok {
+			t.publisher.said.first(w.id)
+		}
+		return nil
+	})
+}
+
 // seal says in the log what was said on the topic of alerts only: the process ended in between. It comes behind listen, which has heard what stands in the log.
 func (t *detection) seal(ctx context.Context) error {
 	var records []kafkaio.Message
