@@ -77,8 +77,8 @@ type vaultCheckCommand struct {
 // Help is printed by `vault check --help`.
 func (vaultCheckCommand) Help() string {
 	return `Looks at every row that orders or decides something (requests, legal holds, API keys, authors, exports, restrictions, consents, erasures
-and who was erased, the outbox, reopened logs, breaches, what the detector has learned) and names those that were written by somebody without
-the keyring. Exit code 1: there are some. None of them is acted on, but some keep others waiting: nobody is erased beside a forged legal hold,
+and who was erased, the outbox, reopened logs, breaches, what the detector has learned, alerts and who was told of them) and names those that
+were written by somebody without the keyring. Exit code 1: there are some. None of them is acted on, but some keep others waiting: nobody is erased beside a forged legal hold,
 and no partition is sealed whose reopened log is forged. Find out who could write to the database, then delete the row with its own tools.`
 }
 

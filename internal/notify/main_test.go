@@ -86,7 +86,12 @@ func golden(t *testing.T, name string, got []byte) {
 // openVault opens an empty vault on SQLite.
 func openVault(t testing.TB) *vault.Vault {
 	t.Helper()
-	dir := t.TempDir()
+	return openVaultIn(t, t.TempDir())
+}
+
+// openVaultIn does so in a directory.
+func openVaultIn(t testing.TB, dir string) *vault.Vault {
+	t.Helper()
 	for _, name := range []string{"keyring", "vault.db"} {
 		text, err := os.ReadFile(filepath.Join(template, name))
 		if err == nil {

@@ -144,11 +144,19 @@ func (n *Notifier) rerouteAll(ctx context.Context, part int) {
 	}
 }
 
-// sweepEvery is how often old state is deleted.
+// sweepEvery is how often old state is deleted, and what is left is looked at.
 const sweepEvery = time.Hour
 
 func (n *Notifier) sweep(ctx context.Context) {
 	for ctx.Err() == nil {
+		mended, err := n.deps.Vault.MendPosts(ctx, time.Now())
+		switch {
+		case err != nil && ctx.Err() == nil:
+			n.deps.Log.Warn("it cannot be told whether what receivers were told was changed by somebody, looking again in an hour", "error", err)
+		case mended > 0:
+			n.deps.Log.Error("somebody without the keyring has written how far receivers of alerts are; they are told anew", "messages", mended)
+			n.wake()
+		}
 		deleted, err := n.deps.Vault.DeleteNotices(ctx, time.Now().Add(-n.cfg.Retention))
 		switch {
 		case err != nil && ctx.Err() == nil:

@@ -21,6 +21,7 @@ import (
 type world struct {
 	t       *testing.T
 	vault   *vault.Vault
+	dir     string // where the vault is
 	slack   *slacktest.Server
 	network *pipes
 	cfg     Config
@@ -38,7 +39,8 @@ const (
 func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, vault: openVault(t), slack: slacktest.New(token, map[string]string{"#alerts": alerts, "#oncall": oncall}), cfg: DefaultConfig()}
+		dir := t.TempDir()
+		w := &world{t: t, vault: openVaultIn(t, dir), dir: dir, slack: slacktest.New(token, map[string]string{"#alerts": alerts, "#oncall": oncall}), cfg: DefaultConfig()}
 		w.network = serve(t, w.slack)
 		w.cfg.Slack = SlackConfig{APIURL: "http://127.0.0.1/", Token: token, Channel: alerts, SigningSecret: "shh", DigestAt: NoDigest}
 		w.deps = Deps{Vault: w.vault, Log: discard()}

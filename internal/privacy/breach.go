@@ -56,6 +56,7 @@ var ErrNoEvents = errors.New("none of these events is stored")
 // OpenBreach opens a breach, and returns which of the listed events are not stored; they are left out.
 func OpenBreach(ctx context.Context, st *store.Store, v *vault.Vault, o BreachOpening) (b vault.Breach, missing [][16]byte, err error) {
 	now := time.Now().UTC().Truncate(time.Microsecond)
+	o.Detected = o.Detected.UTC().Truncate(time.Microsecond) // else what was detected in this microsecond would be in the future
 	if err := o.check(now); err != nil {
 		return vault.Breach{}, nil, err
 	}
@@ -69,8 +70,7 @@ func OpenBreach(ctx context.Context, st *store.Store, v *vault.Vault, o BreachOp
 		o.Events = without(o.Events, missing)
 	}
 	o.Scope.Listed = len(o.Events)
-	detected := o.Detected.UTC().Truncate(time.Microsecond)
-	b = vault.Breach{ID: [16]byte(events.NewUUID(now)), Reason: o.Reason, Detected: detected, Due: detected.Add(o.Notice), Opened: now, Entries: o.Events}
+	b = vault.Breach{ID: [16]byte(events.NewUUID(now)), Reason: o.Reason, Detected: o.Detected, Due: o.Detected.Add(o.Notice), Opened: now, Entries: o.Events}
 	extent, err := measureBreach(ctx, st, v, o.Scope, o.Events)
 	if err != nil {
 		return vault.Breach{}, nil, err
@@ -83,7 +83,7 @@ func OpenBreach(ctx context.Context, st *store.Store, v *vault.Vault, o BreachOp
 	}
 	r := breachStep(&b, "open")
 	scopeAttributes(r.Attributes, &o.Scope)
-	r.Attributes["reason"], r.Attributes["detected"], r.Attributes["due"] = o.Reason, detected.Format(time.RFC3339), b.Due.Format(time.RFC3339)
+	r.Attributes["reason"], r.Attributes["detected"], r.Attributes["due"] = o.Reason, o.Detected.Format(time.RFC3339), b.Due.Format(time.RFC3339)
 	r.Attributes["entries"], r.Attributes["subjects"] = strconv.FormatUint(extent.Entries, 10), strconv.FormatUint(extent.Subjects, 10)
 	said, err := r.saying(stepID(b.ID, "breach"), now)
 	if err != nil {

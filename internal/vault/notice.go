@@ -1,9 +1,14 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	"slices"
+	"strings"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // NoticeKind is what a Notice is about.
@@ -70,58 +75,137 @@ type NoticeCount struct {
 
 const (
 	noticeColumns = `n.id, n.kind, n.part, n.revision, n.version, n.severity, n.status, n.summarised, n.tenant, n.at_micros, n.changed_micros, n.body,
-		n.verdict, n.verdict_by, n.verdict_until_micros, n.verdict_micros`
-	selectNotice = `SELECT ` + noticeColumns + ` FROM notices n WHERE n.id = ?`
-	upsertNotice = `INSERT INTO notices (id, kind, part, revision, severity, status, summarised, tenant, at_micros, changed_micros, body)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET part = excluded.part, revision = excluded.revision, version = notices.version + 1, severity = excluded.severity,
-			status = excluded.status, summarised = excluded.summarised, tenant = excluded.tenant, at_micros = excluded.at_micros,
-			changed_micros = excluded.changed_micros, body = excluded.body
-		WHERE notices.revision < excluded.revision`
-	// markBehind has every receiver of a notice told of its new version. Who was waiting already keeps its place.
-	markBehind = `UPDATE notice_posts SET waiting_micros = CASE WHEN pending >= 2 THEN waiting_micros ELSE ? END,
-		pending = CASE WHEN pending >= 2 THEN pending ELSE 2 END, not_before_micros = 0 WHERE notice = ?`
-	insertPost = `INSERT INTO notice_posts (notice, target, pending, waiting_micros) VALUES (?, ?, 3, ?) ON CONFLICT (notice, target) DO NOTHING`
-	postFrom   = `SELECT p.target, p.waiting_micros, p.not_before_micros, p.sent_version, p.sent_revision, p.channel, p.ts, p.posting_micros,
-		p.told_version, p.told, p.telling_micros, ` + noticeColumns + ` FROM notice_posts p JOIN notices n ON n.id = p.notice`
+		n.verdict, n.verdict_by, n.verdict_until_micros, n.verdict_micros, n.mac`
+	fromNotices  = `SELECT ` + noticeColumns + ` FROM notices n`
+	selectNotice = fromNotices + ` WHERE n.id = ?`
+	// upsertNotice is for who holds the row, or knows that there was none.
+	upsertNotice = `INSERT INTO notices (id, kind, part, revision, version, severity, status, summarised, tenant, at_micros, changed_micros, body, verdict, verdict_by,
+			verdict_until_micros, verdict_micros, mac)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET kind = excluded.kind, part = excluded.part, revision = excluded.revision, version = excluded.version,
+			severity = excluded.severity, status = excluded.status, summarised = excluded.summarised, tenant = excluded.tenant, at_micros = excluded.at_micros,
+			changed_micros = excluded.changed_micros, body = excluded.body, verdict = excluded.verdict, verdict_by = excluded.verdict_by,
+			verdict_until_micros = excluded.verdict_until_micros, verdict_micros = excluded.verdict_micros, mac = excluded.mac`
+	// claimNotice makes the row of a notice that is about to be kept, so that of several who keep it at once one comes first.
+	claimNotice = `INSERT INTO notices (id, kind, part, revision, severity, status, summarised, tenant, at_micros, changed_micros, body)
+		VALUES (?, ?, 0, 0, 0, '', 0, '', 0, 0, '') ON CONFLICT (id) DO NOTHING`
+	postColumns = `SELECT notice, target, pending, waiting_micros, not_before_micros, sent_version, sent_revision, channel, ts, posting_micros, told_version, told,
+		telling_micros, mac FROM notice_posts`
+	upsertPost = `INSERT INTO notice_posts (notice, target, pending, waiting_micros, not_before_micros, sent_version, sent_revision, channel, ts, posting_micros,
+			told_version, told, telling_micros, mac)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (notice, target) DO UPDATE SET pending = excluded.pending, waiting_micros = excluded.waiting_micros, not_before_micros = excluded.not_before_micros,
+			sent_version = excluded.sent_version, sent_revision = excluded.sent_revision, channel = excluded.channel, ts = excluded.ts,
+			posting_micros = excluded.posting_micros, told_version = excluded.told_version, told = excluded.told, telling_micros = excluded.telling_micros,
+			mac = excluded.mac`
+	postsOf = postColumns + ` WHERE notice = ? ORDER BY target`
+	onePost = postColumns + ` WHERE notice = ? AND target = ?`
 	// nextPost prefers what the receiver knows nothing of, then what has changed, then details.
-	nextPost = postFrom + ` WHERE p.target = ? AND p.pending > 0 AND n.part = ? AND p.not_before_micros <= ?
+	nextPost = postColumns + ` p WHERE p.target = ? AND p.pending > 0 AND p.not_before_micros <= ? AND EXISTS (SELECT 1 FROM notices n WHERE n.id = p.notice AND n.part = ?)
 		ORDER BY p.pending DESC, p.waiting_micros, p.notice LIMIT 1`
-	selectPosts = postFrom + ` WHERE p.notice = ? ORDER BY p.target`
-	updatePost  = `UPDATE notice_posts SET not_before_micros = ?, sent_version = ?, sent_revision = ?, channel = ?, ts = ?, posting_micros = ?,
-		told_version = ?, told = ?, telling_micros = ?,
-		pending = (SELECT CASE WHEN ? = 0 THEN 3 WHEN ? < n.version THEN 2 WHEN ? < n.version THEN 1 ELSE 0 END FROM notices n WHERE n.id = notice_posts.notice)
-		WHERE notice = ? AND target = ?`
-	setVerdict = `UPDATE notices SET verdict = ?, verdict_by = ?, verdict_until_micros = ?, verdict_micros = ?, version = version + 1
-		WHERE id = ? AND verdict_micros < ?`
+	behindPosts   = postColumns + ` p WHERE p.target = ? AND p.pending > 0 AND EXISTS (SELECT 1 FROM notices n WHERE n.id = p.notice AND n.part = ?)`
 	selectWaiting = `SELECT count(*), coalesce(min(waiting_micros), 0) FROM notice_posts WHERE target = ? AND pending >= 2`
 	selectTargets = `SELECT DISTINCT p.target FROM notice_posts p JOIN notices n ON n.id = p.notice WHERE p.pending > 0 AND n.part = ? ORDER BY p.target`
 	selectUnsent  = `SELECT ` + noticeColumns + ` FROM notice_posts p JOIN notices n ON n.id = p.notice
 		WHERE p.target = ? AND n.part = ? AND p.pending = 3 ORDER BY p.waiting_micros, p.notice LIMIT ?`
-	// movePost keeps the place in the queue, unless the new receiver knows of the notice by itself.
-	movePost = `INSERT INTO notice_posts (notice, target, pending, waiting_micros)
-		SELECT notice, ?, 3, waiting_micros FROM notice_posts WHERE notice = ? AND target = ? AND pending = 3 ON CONFLICT (notice, target) DO NOTHING`
-	settlePost   = `UPDATE notice_posts SET pending = 0 WHERE notice = ? AND target = ?`
-	settlePosts  = `UPDATE notice_posts SET pending = 0 WHERE target = ? AND pending > 0 AND notice IN (SELECT id FROM notices WHERE part = ?)`
-	countNotices = `SELECT tenant, severity, status, summarised, count(*) FROM notices WHERE kind = 'incident' AND at_micros >= ? AND at_micros < ?
-		GROUP BY tenant, severity, status, summarised ORDER BY tenant, severity DESC, status, summarised`
-	latestNotice = `SELECT ` + noticeColumns + ` FROM notices n WHERE n.kind = ? ORDER BY n.at_micros DESC, n.id LIMIT 1`
+	noticesWithin = fromNotices + ` WHERE n.kind = 'incident' AND n.at_micros >= ? AND n.at_micros < ?`
+	latestNotices = fromNotices + ` WHERE n.kind = ? ORDER BY n.at_micros DESC, n.id`
 	// Both leave alone what somebody has not been told yet.
 	oldPosts = `DELETE FROM notice_posts WHERE notice IN (SELECT id FROM notices n WHERE n.changed_micros < ?
 		AND NOT EXISTS (SELECT 1 FROM notice_posts p WHERE p.notice = n.id AND p.pending > 0))`
 	oldNotices = `DELETE FROM notices WHERE changed_micros < ? AND NOT EXISTS (SELECT 1 FROM notice_posts p WHERE p.notice = notices.id)`
 )
 
-func noticeFields(n *Notice) []any {
-	return []any{fixed(n.ID[:]), &n.Kind, &n.Part, &n.Revision, &n.Version, &n.Severity, &n.Status, &n.Summarised, &n.Tenant, optionalTime{&n.At},
-		optionalTime{&n.Changed}, &n.Body, &n.Verdict.Verdict, &n.Verdict.By, optionalTime{&n.Verdict.Until}, optionalTime{&n.Verdict.At}}
+// How far behind a receiver is.
+const (
+	pendingNothing = iota
+	pendingDetails // all but the details was told
+	pendingNewer   // an older version was told
+	pendingAll     // nothing was told
+)
+
+// describe is for a MAC: what stands here is shown to people as what we have found, with a person's name if that is wanted.
+func (n *Notice) describe(t *rowText) {
+	t.begin("notices", n.ID)
+	t.string(string(n.Kind))
+	t.number(int64(n.Part))
+	t.number(int64(n.Revision))
+	t.number(n.Version)
+	t.number(int64(n.Severity))
+	t.string(n.Status)
+	t.number(integer(n.Summarised))
+	t.string(n.Tenant)
+	t.time(n.At)
+	t.time(n.Changed)
+	t.string(n.Body)
+	t.string(n.Verdict.Verdict)
+	t.string(n.Verdict.By)
+	t.time(n.Verdict.Until)
+	t.time(n.Verdict.At)
 }
 
-func scanAlert(rows *sql.Rows, n *Notice) error { return rows.Scan(noticeFields(n)...) }
+func scanAlert(rows scanner, n *Notice) error {
+	return rows.Scan(fixed(n.ID[:]), &n.Kind, &n.Part, &n.Revision, &n.Version, &n.Severity, &n.Status, &n.Summarised, &n.Tenant, optionalTime{&n.At},
+		optionalTime{&n.Changed}, &n.Body, &n.Verdict.Verdict, &n.Verdict.By, optionalTime{&n.Verdict.Until}, optionalTime{&n.Verdict.At})
+}
 
-func scanPost(rows *sql.Rows, p *NoticePost) error {
-	return rows.Scan(append([]any{&p.Target, optionalTime{&p.Waiting}, optionalTime{&p.NotBefore}, &p.SentVersion, &p.SentRevision, &p.Channel, &p.TS,
-		optionalTime{&p.Posting}, &p.ToldVersion, &p.Told, optionalTime{&p.Telling}}, noticeFields(&p.Notice)...)...)
+func (v *Vault) storeNotice(ctx context.Context, tx *sql.Tx, n *Notice) error {
+	_, err := tx.ExecContext(ctx, v.db.query(upsertNotice), n.ID[:], n.Kind, n.Part, int64(n.Revision), n.Version, int64(n.Severity), n.Status, integer(n.Summarised),
+		n.Tenant, microsOrZero(n.At), microsOrZero(n.Changed), n.Body, n.Verdict.Verdict, n.Verdict.By, microsOrZero(n.Verdict.Until), microsOrZero(n.Verdict.At), v.mac(n))
+	return err
+}
+
+// postRow is a row of notice_posts, without its notice. It has a MAC: a receiver that was told already hears nothing, and a message is changed where the row says
+// that it is.
+type postRow struct {
+	NoticePost
+	pending int64
+}
+
+func (p *postRow) describe(t *rowText) {
+	t.beginNamed("notice_posts", uuid.UUID(p.Notice.ID).String()+" "+shownName(p.Target))
+	t.bytes(p.Notice.ID[:])
+	t.string(p.Target)
+	t.number(p.pending)
+	t.time(p.Waiting)
+	t.time(p.NotBefore)
+	t.number(p.SentVersion)
+	t.number(int64(p.SentRevision))
+	t.string(p.Channel)
+	t.string(p.TS)
+	t.time(p.Posting)
+	t.number(p.ToldVersion)
+	t.string(p.Told)
+	t.time(p.Telling)
+}
+
+func scanPost(rows scanner, p *postRow) error {
+	return rows.Scan(fixed(p.Notice.ID[:]), &p.Target, &p.pending, optionalTime{&p.Waiting}, optionalTime{&p.NotBefore}, &p.SentVersion, &p.SentRevision, &p.Channel, &p.TS,
+		optionalTime{&p.Posting}, &p.ToldVersion, &p.Told, optionalTime{&p.Telling})
+}
+
+func (v *Vault) storePost(ctx context.Context, tx *sql.Tx, p *postRow) error {
+	_, err := tx.ExecContext(ctx, v.db.query(upsertPost), p.Notice.ID[:], p.Target, p.pending, microsOrZero(p.Waiting), microsOrZero(p.NotBefore), p.SentVersion,
+		int64(p.SentRevision), p.Channel, p.TS, microsOrZero(p.Posting), p.ToldVersion, p.Told, microsOrZero(p.Telling), v.mac(p))
+	return err
+}
+
+// newPost is that of a receiver that was told nothing yet.
+func newPost(notice [16]byte, target string, waiting time.Time) *postRow {
+	return &postRow{NoticePost: NoticePost{Notice: Notice{ID: notice}, Target: target, Waiting: waiting}, pending: pendingAll}
+}
+
+// behind says how far a receiver is behind with a version of the notice.
+func (p *postRow) behind(version int64) int64 {
+	switch {
+	case p.SentVersion == 0:
+		return pendingAll
+	case p.SentVersion < version:
+		return pendingNewer
+	case p.ToldVersion < version:
+		return pendingDetails
+	}
+	return pendingNothing
 }
 
 // optionalTime is microTime for columns where 0 is no time.
@@ -135,13 +219,6 @@ func (o optionalTime) Scan(src any) error {
 	return microTime(o).Scan(src)
 }
 
-func optionalMicros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
 // integer is how a boolean stands in a column of integers.
 func integer(set bool) int64 {
 	if set {
@@ -150,20 +227,11 @@ func integer(set bool) int64 {
 	return 0
 }
 
-// Notice returns a notice, and false if there is none.
+// Notice returns a notice, and false if there is none. One that is not ours is none.
 func (v *Vault) Notice(ctx context.Context, id [16]byte) (Notice, bool, error) {
-	return v.oneNotice(ctx, selectNotice, id[:])
-}
-
-// LatestNotice returns the notice of a kind whose time is the latest, and false if there is none.
-func (v *Vault) LatestNotice(ctx context.Context, kind NoticeKind) (Notice, bool, error) {
-	return v.oneNotice(ctx, latestNotice, kind)
-}
-
-func (v *Vault) oneNotice(ctx context.Context, query string, args ...any) (Notice, bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanAlert, v.db.query(query), args...)
+	list, err := onlyGenuine(ctx, v, v.db.read, scanAlert, selectNotice, id[:])
 	if err != nil {
 		return Notice{}, false, v.failed("read a notice", err)
 	}
@@ -173,33 +241,103 @@ func (v *Vault) oneNotice(ctx context.Context, query string, args ...any) (Notic
 	return list[0], true, nil
 }
 
+// LatestNotice returns the notice of a kind whose time is the latest, and false if there is none.
+func (v *Vault) LatestNotice(ctx context.Context, kind NoticeKind) (latest Notice, found bool, err error) {
+	err = v.eachNotice(ctx, func(n *Notice) bool {
+		latest, found = *n, true
+		return false
+	}, latestNotices, kind)
+	if err != nil {
+		return Notice{}, false, v.failed("read a notice", err)
+	}
+	return latest, found, nil
+}
+
+// eachNotice gives those of a query that are ours to take, one at a time, until it returns false: there may be many, and long ones.
+func (v *Vault) eachNotice(ctx context.Context, take func(*Notice) bool, query string, args ...any) error {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	rows, err := v.db.read.QueryContext(ctx, v.db.query(query), args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	stamp := v.secrets.stamp()
+	for rows.Next() {
+		var n Notice
+		var mac []byte
+		if err := scanAlert(besideMAC{rows, &mac}, &n); err != nil {
+			return err
+		}
+		if v.tell(stamp.check(&n, mac)) == nil && !take(&n) {
+			return nil
+		}
+	}
+	return rows.Err()
+}
+
+// heldNotice returns a notice, and holds its row until the end of the transaction; nil if there is none. One that is not ours has an error besides, and nothing in
+// it is true.
+func (v *Vault) heldNotice(ctx context.Context, tx *sql.Tx, id [16]byte) (*Notice, *ForgedError, error) {
+	list, forged, err := sorted(ctx, v, tx, scanAlert, selectNotice+v.db.forUpdate(), id[:])
+	switch {
+	case err != nil:
+		return nil, nil, err
+	case len(forged) > 0:
+		return &forged[0].row, forged[0].err, nil
+	case len(list) > 0:
+		return &list[0], nil, nil
+	}
+	return nil, nil, nil
+}
+
 // KeepNotice stores a notice, or a later revision of it, and has its receivers told: those that it has, and targets. It returns false, and changes nothing,
-// if this revision or a later one is there already, so a call whose outcome is unknown can be repeated.
+// if this revision or a later one is there already, so a call whose outcome is unknown can be repeated. A forged notice gives way, and a receiver of whom a forged
+// row says how far he is, is told anew.
 func (v *Vault) KeepNotice(ctx context.Context, n Notice, targets []string) (bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	changed := false
 	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
 		changed = false
-		result, err := tx.ExecContext(ctx, v.db.query(upsertNotice), n.ID[:], n.Kind, n.Part, int64(n.Revision), int64(n.Severity), n.Status,
-			integer(n.Summarised), n.Tenant, n.At.UnixMicro(), n.Changed.UnixMicro(), n.Body)
+		result, err := tx.ExecContext(ctx, v.db.query(claimNotice), n.ID[:], n.Kind)
 		if err != nil {
 			return err
 		}
-		rows, err := result.RowsAffected()
-		if err != nil || rows == 0 {
+		made, err := result.RowsAffected()
+		if err != nil {
 			return err
 		}
-		if _, err := tx.ExecContext(ctx, v.db.query(markBehind), n.Changed.UnixMicro(), n.ID[:]); err != nil {
+		n.Version, n.Verdict = 1, NoticeVerdict{}
+		if made == 0 {
+			before, forged, err := v.heldNotice(ctx, tx, n.ID)
+			switch {
+			case err != nil:
+				return err
+			case before == nil || forged != nil: // the first: it was deleted in this moment
+			case before.Revision >= n.Revision:
+				return nil
+			default:
+				n.Version, n.Verdict = before.Version+1, before.Verdict
+			}
+		}
+		posts, err := v.heldPosts(ctx, tx, n.ID, n.Changed)
+		if err != nil {
+			return err
+		}
+		for i := range posts {
+			n.Version = max(n.Version, posts[i].SentVersion+1) // beside a forged notice
+		}
+		if err := v.storeNotice(ctx, tx, &n); err != nil {
 			return err
 		}
 		for _, target := range targets {
-			if _, err := tx.ExecContext(ctx, v.db.query(insertPost), n.ID[:], target, n.Changed.UnixMicro()); err != nil {
-				return err
+			if !slices.ContainsFunc(posts, func(p postRow) bool { return p.Target == target }) {
+				posts = append(posts, *newPost(n.ID, target, n.Changed))
 			}
 		}
 		changed = true
-		return nil
+		return v.storeBehind(ctx, tx, posts, n.Changed)
 	})
 	if err != nil {
 		return false, v.failed("keep a notice", err)
@@ -207,38 +345,158 @@ func (v *Vault) KeepNotice(ctx context.Context, n Notice, targets []string) (boo
 	return changed, nil
 }
 
-// NextPost returns what a receiver is to be told next of the notices of one partition, and false if there is nothing: first what it knows nothing of, then
-// what has changed, then details, each in the order in which it became behind.
-func (v *Vault) NextPost(ctx context.Context, target string, part int, now time.Time) (NoticePost, bool, error) {
-	ctx, cancel := v.bounded(ctx)
-	defer cancel()
-	list, err := collect(ctx, v.db.read, scanPost, v.db.query(nextPost), target, part, now.UnixMicro())
-	if err != nil {
-		return NoticePost{}, false, v.failed("read what a receiver is to be told next", err)
+// heldPosts returns how far the receivers of a notice are, for who holds the notice's row. Of whom a row is not ours nothing is known: he is told anew.
+func (v *Vault) heldPosts(ctx context.Context, tx *sql.Tx, notice [16]byte, now time.Time) ([]postRow, error) {
+	posts, forged, err := sorted(ctx, v, tx, scanPost, postsOf, notice[:])
+	for i := range forged {
+		posts = append(posts, *newPost(notice, forged[i].row.Target, now))
 	}
-	if len(list) == 0 {
-		return NoticePost{}, false, nil
-	}
-	return list[0], true, nil
+	return posts, err
 }
 
-// Posts returns how far each receiver of a notice is.
+// storeBehind has every receiver of a notice told of its new version. Who was waiting already keeps its place.
+func (v *Vault) storeBehind(ctx context.Context, tx *sql.Tx, posts []postRow, now time.Time) error {
+	for i := range posts {
+		p := &posts[i]
+		if p.pending < pendingNewer {
+			p.pending, p.Waiting = pendingNewer, now
+		}
+		p.NotBefore = time.Time{}
+		if err := v.storePost(ctx, tx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// NextPost returns what a receiver is to be told next of the notices of one partition, and false if there is nothing: first what it knows nothing of, then
+// what has changed, then details, each in the order in which it became behind. What is not ours is told nobody, and keeps nobody waiting.
+func (v *Vault) NextPost(ctx context.Context, target string, part int, now time.Time) (NoticePost, bool, error) {
+	for {
+		post, forged, err := v.nextPost(ctx, target, part, now)
+		if err == nil && forged {
+			err = v.mendPost(ctx, post.Notice.ID, target, now)
+		}
+		switch {
+		case err != nil:
+			return NoticePost{}, false, v.failed("read what a receiver is to be told next", err)
+		case forged:
+			continue
+		case post == nil:
+			return NoticePost{}, false, nil
+		}
+		return *post, true, nil
+	}
+}
+
+// nextPost returns nil if there is nothing, and says whether the post or its notice is not ours.
+func (v *Vault) nextPost(ctx context.Context, target string, part int, now time.Time) (*NoticePost, bool, error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	list, forged, err := sorted(ctx, v, v.db.read, scanPost, nextPost, target, now.UnixMicro(), part)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case len(forged) > 0:
+		return &forged[0].row.NoticePost, true, nil
+	case len(list) == 0:
+		return nil, false, nil
+	}
+	post := &list[0].NoticePost
+	notices, forgedNotices, err := sorted(ctx, v, v.db.read, scanAlert, selectNotice, post.Notice.ID[:])
+	if err != nil || len(notices)+len(forgedNotices) == 0 { // the second: it was deleted in this moment
+		return nil, false, err
+	}
+	if len(forgedNotices) > 0 {
+		return post, true, nil
+	}
+	post.Notice = notices[0]
+	return post, false, nil
+}
+
+// mendPost replaces how far a receiver is with a notice where that, or the notice, is not ours: of one that is ours he is told anew, of another one nothing.
+func (v *Vault) mendPost(ctx context.Context, id [16]byte, target string, now time.Time) error {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	return v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		notice, forgedNotice, err := v.heldNotice(ctx, tx, id)
+		if err != nil || notice == nil {
+			return err
+		}
+		list, forged, err := sorted(ctx, v, tx, scanPost, onePost, id[:], target)
+		switch {
+		case err != nil || len(list)+len(forged) == 0:
+			return err
+		case forgedNotice != nil:
+			settled := newPost(id, target, now)
+			if len(list) > 0 {
+				settled = &list[0]
+			}
+			settled.pending = pendingNothing
+			return v.storePost(ctx, tx, settled)
+		case len(forged) > 0:
+			return v.storePost(ctx, tx, newPost(id, target, now))
+		}
+		return nil // somebody else was faster
+	})
+}
+
+// MendPosts looks at how far every receiver is with every notice, and has those told anew of whom somebody without the keyring says that they were. It returns how many.
+func (v *Vault) MendPosts(ctx context.Context, now time.Time) (int, error) {
+	bounded, cancel := v.bounded(ctx)
+	_, forged, err := sorted(bounded, v, v.db.read, scanPost, postColumns)
+	cancel()
+	for i := 0; err == nil && i < len(forged); i++ {
+		err = v.mendPost(ctx, forged[i].row.Notice.ID, forged[i].row.Target, now)
+	}
+	if err != nil {
+		return 0, v.failed("look for what somebody says that receivers were told", err)
+	}
+	return len(forged), nil
+}
+
+// Posts returns how far each receiver of a notice is. ErrForged if that, or the notice, is not ours.
 func (v *Vault) Posts(ctx context.Context, id [16]byte) ([]NoticePost, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	list, err := collect(ctx, v.db.read, scanPost, v.db.query(selectPosts), id[:])
+	notices, err := genuine(ctx, v, v.db.read, scanAlert, selectNotice, id[:])
+	var rows []postRow
+	if err == nil && len(notices) > 0 {
+		rows, err = genuine(ctx, v, v.db.read, scanPost, postsOf, id[:])
+	}
 	if err != nil {
 		return nil, v.failed("read how far the receivers of a notice are", err)
 	}
-	return list, nil
+	posts := make([]NoticePost, len(rows))
+	for i := range rows {
+		posts[i] = rows[i].NoticePost
+		posts[i].Notice = notices[0]
+	}
+	return posts, nil
 }
 
 // KeepPost stores how far a receiver is. Whether it is behind is decided by the notice as it is now, which may have changed since it was read.
 func (v *Vault) KeepPost(ctx context.Context, p NoticePost) error {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	_, err := v.db.exec(ctx, updatePost, optionalMicros(p.NotBefore), p.SentVersion, int64(p.SentRevision), p.Channel, p.TS, optionalMicros(p.Posting),
-		p.ToldVersion, p.Told, optionalMicros(p.Telling), p.SentVersion, p.SentVersion, p.ToldVersion, p.Notice.ID[:], p.Target)
+	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		notice, forged, err := v.heldNotice(ctx, tx, p.Notice.ID)
+		if err != nil || notice == nil {
+			return err
+		}
+		now, _, err := sorted(ctx, v, tx, scanPost, onePost, p.Notice.ID[:], p.Target)
+		if err != nil {
+			return err
+		}
+		row := postRow{NoticePost: p}
+		if len(now) > 0 {
+			row.Waiting = now[0].Waiting
+		}
+		if forged == nil {
+			row.pending = row.behind(notice.Version)
+		} // else there is nothing to be told
+		return v.storePost(ctx, tx, &row)
+	})
 	if err != nil {
 		return v.failed("keep how far a receiver is", err)
 	}
@@ -246,24 +504,33 @@ func (v *Vault) KeepPost(ctx context.Context, p NoticePost) error {
 }
 
 // SetVerdict stores what somebody said of an incident and has its receivers told. It returns false if there is no such incident, or something was said of it
-// at that time or later.
+// at that time or later, and ErrForged if the notice is not ours.
 func (v *Vault) SetVerdict(ctx context.Context, id [16]byte, said NoticeVerdict) (bool, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	changed := false
 	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
 		changed = false
-		result, err := tx.ExecContext(ctx, v.db.query(setVerdict), said.Verdict, said.By, optionalMicros(said.Until), said.At.UnixMicro(), id[:], said.At.UnixMicro())
+		notice, forged, err := v.heldNotice(ctx, tx, id)
+		switch {
+		case err != nil:
+			return err
+		case forged != nil:
+			return forged
+		case notice == nil || microsOrZero(notice.Verdict.At) >= said.At.UnixMicro():
+			return nil
+		}
+		posts, err := v.heldPosts(ctx, tx, id, said.At)
 		if err != nil {
 			return err
 		}
-		rows, err := result.RowsAffected()
-		if err != nil || rows == 0 {
+		notice.Verdict = said
+		notice.Version++
+		if err := v.storeNotice(ctx, tx, notice); err != nil {
 			return err
 		}
 		changed = true
-		_, err = tx.ExecContext(ctx, v.db.query(markBehind), said.At.UnixMicro(), id[:])
-		return err
+		return v.storeBehind(ctx, tx, posts, said.At)
 	})
 	if err != nil {
 		return false, v.failed("keep what was said of an incident", err)
@@ -293,27 +560,58 @@ func (v *Vault) WaitingTargets(ctx context.Context, part int) ([]string, error) 
 	return list, nil
 }
 
-// Unsent returns notices that a receiver was told nothing of, limit at most, in order.
+// Unsent returns notices that a receiver was told nothing of, limit at most, in order. Those that are not ours are settled: nobody is told of them.
 func (v *Vault) Unsent(ctx context.Context, target string, part, limit int) ([]Notice, error) {
-	ctx, cancel := v.bounded(ctx)
-	defer cancel()
-	list, err := collect(ctx, v.db.read, scanAlert, v.db.query(selectUnsent), target, part, limit)
-	if err != nil {
-		return nil, v.failed("read what a receiver was not told", err)
+	for {
+		list, forged, err := v.unsent(ctx, target, part, limit)
+		for i := 0; err == nil && i < len(forged); i++ {
+			err = v.mendPost(ctx, forged[i].row.ID, target, forged[i].row.Changed)
+		}
+		if err != nil {
+			return nil, v.failed("read what a receiver was not told", err)
+		}
+		if len(list) > 0 || len(forged) == 0 {
+			return list, nil
+		}
 	}
-	return list, nil
 }
 
-// MovePost has another receiver told of a notice that one was told nothing of.
+func (v *Vault) unsent(ctx context.Context, target string, part, limit int) ([]Notice, []forgedRow[Notice], error) {
+	ctx, cancel := v.bounded(ctx)
+	defer cancel()
+	return sorted(ctx, v, v.db.read, scanAlert, selectUnsent, target, part, limit)
+}
+
+// MovePost has another receiver told of a notice that one was told nothing of. It keeps its place in the queue, unless the other one knows of the notice by itself.
 func (v *Vault) MovePost(ctx context.Context, id [16]byte, from, to string) error {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
 	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
-		if _, err := tx.ExecContext(ctx, v.db.query(movePost), to, id[:], from); err != nil {
+		notice, forged, err := v.heldNotice(ctx, tx, id)
+		if err != nil || notice == nil || forged != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, v.db.query(settlePost), id[:], from)
-		return err
+		posts, err := v.heldPosts(ctx, tx, id, notice.Changed)
+		if err != nil {
+			return err
+		}
+		there := slices.ContainsFunc(posts, func(p postRow) bool { return p.Target == to })
+		for i := range posts {
+			p := &posts[i]
+			if p.Target != from {
+				continue
+			}
+			if p.pending == pendingAll && !there {
+				if err := v.storePost(ctx, tx, newPost(id, to, p.Waiting)); err != nil {
+					return err
+				}
+			}
+			p.pending = pendingNothing
+			if err := v.storePost(ctx, tx, p); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return v.failed("move a notice to another receiver", err)
@@ -325,23 +623,50 @@ func (v *Vault) MovePost(ctx context.Context, id [16]byte, from, to string) erro
 func (v *Vault) SettlePosts(ctx context.Context, target string, part int) (int64, error) {
 	ctx, cancel := v.bounded(ctx)
 	defer cancel()
-	n, err := v.db.exec(ctx, settlePosts, target, part)
+	var settled int64
+	err := v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		list, forged, err := sorted(ctx, v, tx, scanPost, behindPosts+v.db.forUpdate(), target, part)
+		if err != nil {
+			return err
+		}
+		for i := range forged {
+			list = append(list, *newPost(forged[i].row.Notice.ID, target, time.Time{}))
+		}
+		for i := range list {
+			list[i].pending = pendingNothing
+			if err := v.storePost(ctx, tx, &list[i]); err != nil {
+				return err
+			}
+		}
+		settled = int64(len(list))
+		return nil
+	})
 	if err != nil {
 		return 0, v.failed("settle what a receiver was to be told", err)
 	}
-	return n, nil
+	return settled, nil
 }
 
-// CountNotices counts the incidents of a span of the events' time, to excluded, by tenant, severity, status and whether they were summarised.
+// CountNotices counts the incidents of a span of the events' time, to excluded, by tenant, severity, status and whether they were summarised. What is not ours is
+// not counted.
 func (v *Vault) CountNotices(ctx context.Context, from, to time.Time) ([]NoticeCount, error) {
-	ctx, cancel := v.bounded(ctx)
-	defer cancel()
-	list, err := collect(ctx, v.db.read, func(rows *sql.Rows, c *NoticeCount) error {
-		return rows.Scan(&c.Tenant, &c.Severity, &c.Status, &c.Summarised, &c.Count)
-	}, v.db.query(countNotices), from.UnixMicro(), to.UnixMicro())
+	counts := map[NoticeCount]int{} // by one without a count
+	err := v.eachNotice(ctx, func(n *Notice) bool {
+		counts[NoticeCount{Tenant: n.Tenant, Severity: n.Severity, Status: n.Status, Summarised: n.Summarised}]++
+		return true
+	}, noticesWithin, from.UnixMicro(), to.UnixMicro())
 	if err != nil {
 		return nil, v.failed("count incidents", err)
 	}
+	list := make([]NoticeCount, 0, len(counts))
+	for c, n := range counts {
+		c.Count = n
+		list = append(list, c)
+	}
+	slices.SortFunc(list, func(a, b NoticeCount) int {
+		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), cmp.Compare(b.Severity, a.Severity), strings.Compare(a.Status, b.Status),
+			cmp.Compare(integer(a.Summarised), integer(b.Summarised)))
+	})
 	return list, nil
 }
 

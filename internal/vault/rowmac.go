@@ -265,6 +265,8 @@ func macTables() []macTable {
 		tableOf("breaches", latestMACs, "id = ?", scanBreach, breachColumns, func(b *Breach) []any { return []any{b.ID[:]} }),
 		tableOf("breach_notices", latestMACs, "breach = ? AND number = ?", scanNotice, breachNoticeColumns, func(n *breachNoticeRow) []any { return []any{n.breach[:], n.number} }),
 		tableOf("detector_snapshot", latestMACs, "one = ?", scanSnapshot, selectSnapshot, func(*snapshotRow) []any { return []any{1} }),
+		tableOf("notices", latestMACs, "id = ?", scanAlert, fromNotices, func(n *Notice) []any { return []any{n.ID[:]} }),
+		tableOf("notice_posts", latestMACs, "notice = ? AND target = ?", scanPost, postColumns, func(p *postRow) []any { return []any{p.Notice.ID[:], p.Target} }),
 		{name: tableDetectorStates, since: latestMACs, add: addStateMACs, forged: forgedStates},
 	}
 }

@@ -103,6 +103,10 @@ func (o *ordering) fillLater() {
 	if told, err := o.AddBreachNotice(ctx, open.ID, BreachNotice{gdpr.ToSubjects, "letter", at}); err != nil || !told {
 		o.t.Fatal(told, err)
 	}
+	notice := incidentNotice(13, 2, at)
+	if kept, err := o.KeepNotice(ctx, notice, []string{"slack:C1"}); err != nil || !kept {
+		o.t.Fatal(kept, err)
+	}
 	turn := o.NewTurn("detector", shortTurn)
 	check(turn.Await(ctx, nil))
 	o.turn = turn
@@ -136,6 +140,7 @@ func (o *ordering) wantForged(tables ...string) {
 func TestEveryColumnThatDecidesHasAMAC(t *testing.T) {
 	onBoth(t, func(t *testing.T, cfg Config) {
 		o := newOrdering(t, cfg)
+		o.unlinked(cfg.Driver)
 		o.wantForged()
 		for _, table := range macTables() {
 			columns, values := o.first(table.name)
@@ -163,6 +168,13 @@ func TestEveryColumnThatDecidesHasAMAC(t *testing.T) {
 		}
 		o.wantForged()
 	})
+}
+
+// unlinked has PostgreSQL forget what refers to notices, as whoever may alter its tables can.
+func (o *ordering) unlinked(driver string) {
+	if driver == DriverPostgres {
+		o.attack(`ALTER TABLE notice_posts DROP CONSTRAINT notice_posts_notice_fkey`)
+	}
 }
 
 // first returns the columns of a table and the values of one row.
@@ -195,6 +207,9 @@ func other(value any) any {
 		changed[len(changed)-1] ^= 1
 		return changed
 	case string:
+		if value == string(NoticeIncident) {
+			return string(NoticeDigest) // the table has no other kinds
+		}
 		return value + "x"
 	case int64:
 		return value + 1
@@ -473,6 +488,7 @@ func forgedLater(f func(name, table string, attack []string, check func(ctx cont
 	f("authority told instead of the people", "breach_notices", []string{`UPDATE breach_notices SET addressee = 'authority'`}, func(ctx context.Context, o *ordering) error {
 		return deadlines(ctx, o, 1)
 	})
+	forgedNotices(f)
 	f("notice of a breach deleted", "breach_notices", []string{`DELETE FROM breach_notices`}, func(ctx context.Context, o *ordering) error {
 		_, err := o.BreachNotices(ctx, [16]byte{12})
 		return err
@@ -589,6 +605,115 @@ func TestRowsFromBeforeAreAdoptedOnce(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	})
+}
+
+func forgedNotices(f func(name, table string, attack []string, check func(ctx context.Context, o *ordering) error)) {
+	id, now := [16]byte{13}, at.Add(time.Hour)
+	// next returns what the receiver is told, or fails if that is not the notice.
+	next := func(ctx context.Context, o *ordering) (NoticePost, error) {
+		p, ok, err := o.NextPost(ctx, "slack:C1", 1, now)
+		if err == nil && (!ok || p.Notice.ID != id || p.Notice.Body != `{"a":1}`) {
+			err = fmt.Errorf("told %v: %+v", ok, p)
+		}
+		return p, err
+	}
+	nothing := func(ctx context.Context, o *ordering) error {
+		if p, ok, err := o.NextPost(ctx, "slack:C1", 1, now); err != nil || ok {
+			return fmt.Errorf("told %v: %+v, %w", ok, p, err)
+		}
+		return nil
+	}
+	for _, set := range []string{`body = '{"subject":"somebody"}'`, `severity = 1`, `revision = 9`, `status = 'withdrawn'`, `verdict = 'false_positive', verdict_micros = 9000000000000000`} {
+		f("notice with "+set, "notices", []string{`UPDATE notices SET ` + set}, func(ctx context.Context, o *ordering) error {
+			if err := nothing(ctx, o); err != nil {
+				return err
+			}
+			if _, found, err := o.Notice(ctx, id); err != nil || found {
+				return fmt.Errorf("shown: %v, %w", found, err)
+			}
+			if _, err := o.SetVerdict(ctx, id, NoticeVerdict{Verdict: "acknowledged", At: now}); !errors.Is(err, ErrForged) {
+				return err
+			}
+			if list, err := o.CountNotices(ctx, at, at.Add(time.Second)); err != nil || len(list) != 0 {
+				return fmt.Errorf("counted: %v, %w", list, err)
+			}
+			o.wantForged("notices")
+			// What Kafka says next takes its place, whatever it said, and is told.
+			kept, err := o.KeepNotice(ctx, incidentNotice(13, 3, at), []string{"slack:C1"})
+			if err != nil || !kept {
+				return fmt.Errorf("%v, %w", kept, err)
+			}
+			if p, err := next(ctx, o); err != nil || p.Notice.Revision != 3 || !p.Notice.Verdict.At.IsZero() {
+				return fmt.Errorf("%+v, %w", p, err)
+			}
+			o.wantForged()
+			return ErrForged
+		})
+	}
+	const made = `INSERT INTO notices (id, kind, part, revision, severity, status, summarised, tenant, at_micros, changed_micros, body, mac)
+		SELECT X'000000000000000000000000000000ff', '%s', part, 1, severity, status, 0, tenant, at_micros + 1000, 1, body, mac FROM notices`
+	f("notice made up", "notices", []string{
+		fmt.Sprintf(made, NoticeIncident),
+		`INSERT INTO notice_posts (notice, target, pending, waiting_micros, mac) SELECT X'000000000000000000000000000000ff', target, 3, 0, mac FROM notice_posts`,
+	}, func(ctx context.Context, o *ordering) error {
+		if _, err := next(ctx, o); err != nil { // it keeps nobody waiting
+			return err
+		}
+		if list, err := o.Unsent(ctx, "slack:C1", 1, 10); err != nil || len(list) != 1 {
+			return fmt.Errorf("%+v, %w", list, err)
+		}
+		if list, err := o.CountNotices(ctx, at, at.Add(time.Second)); err != nil || len(list) != 1 || list[0].Count != 1 {
+			return fmt.Errorf("counted: %v, %w", list, err)
+		}
+		return ErrForged
+	})
+	f("summary of a day to come", "notices", []string{fmt.Sprintf(made, NoticeDigest)}, func(ctx context.Context, o *ordering) error {
+		if n, found, err := o.LatestNotice(ctx, NoticeDigest); err != nil || found {
+			return fmt.Errorf("%+v, %w", n, err)
+		}
+		return ErrForged
+	})
+	for _, set := range []string{`pending = 0`, `not_before_micros = 9000000000000000`, `sent_version = 9`, `channel = 'C2', ts = '1.2'`, `pending = 0, sent_version = 1, told_version = 1`, `mac = NULL`} {
+		f("receiver with "+set, "notice_posts", []string{`UPDATE notice_posts SET ` + set}, func(ctx context.Context, o *ordering) error {
+			if _, err := o.Posts(ctx, id); !errors.Is(err, ErrForged) {
+				return err
+			}
+			if n, err := o.MendPosts(ctx, now); err != nil || n != 1 {
+				return fmt.Errorf("%d mended, %w", n, err)
+			}
+			p, err := next(ctx, o)
+			if err != nil || p.SentVersion != 0 || p.Channel != "" || p.TS != "" || !p.NotBefore.IsZero() {
+				return fmt.Errorf("%+v, %w", p, err)
+			}
+			o.wantForged()
+			return ErrForged
+		})
+	}
+	f("message elsewhere", "notice_posts", []string{`UPDATE notice_posts SET channel = 'C2', ts = '1.2'`}, func(ctx context.Context, o *ordering) error {
+		if p, err := next(ctx, o); err != nil || p.Channel != "" || p.TS != "" {
+			return fmt.Errorf("%+v, %w", p, err)
+		}
+		return ErrForged
+	})
+	f("receiver said to be told, of a notice that changes", "notice_posts", []string{`UPDATE notice_posts SET pending = 0, sent_version = 9, told_version = 9`}, func(ctx context.Context, o *ordering) error {
+		if changed, err := o.SetVerdict(ctx, id, NoticeVerdict{Verdict: "acknowledged", At: now}); err != nil || !changed {
+			return fmt.Errorf("%v, %w", changed, err)
+		}
+		if p, err := next(ctx, o); err != nil || p.SentVersion != 0 {
+			return fmt.Errorf("%+v, %w", p, err)
+		}
+		return ErrForged
+	})
+	f("receiver that is no more", "notice_posts", []string{`UPDATE notice_posts SET waiting_micros = 1`}, func(ctx context.Context, o *ordering) error {
+		if err := o.MovePost(ctx, id, "slack:C1", "slack:C2"); err != nil {
+			return err
+		}
+		if n, err := o.SettlePosts(ctx, "slack:C2", 1); err != nil || n != 1 {
+			return fmt.Errorf("%d, %w", n, err)
+		}
+		o.wantForged()
+		return ErrForged
 	})
 }
 
@@ -760,6 +885,8 @@ func TestMigrationToMoreMACs(t *testing.T) {
 			VALUES ('events', 0, 1, 'events/0.1', 'events/0', 5, ?, 9, 'r', 1)`, make([]byte, 32))
 		exec(`INSERT INTO breaches (id, reason, detected_micros, due_micros, opened_micros, scope, opening, notices) VALUES (?, 'r', 1, 2, 3, '{}', '[]', 1)`, make([]byte, 16))
 		exec(`INSERT INTO breach_notices (breach, number, addressee, reference, at_micros) VALUES (?, 1, 'subjects', 'letter', 1)`, make([]byte, 16))
+		exec(`INSERT INTO notices (id, kind, part, revision, severity, status, summarised, tenant, at_micros, changed_micros, body) VALUES (?, 'incident', 0, 1, 1, 'final', 0, '', 1, 1, '{}')`, make([]byte, 16))
+		exec(`INSERT INTO notice_posts (notice, target, pending, waiting_micros) VALUES (?, 'webhook', 3, 1)`, make([]byte, 16))
 		exec(`UPDATE detector_snapshot SET version = 1, term = 1, places = '{"events/0":9}'`)
 		const states = statesPerRead + 10
 		exec(`WITH RECURSIVE more (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < `+fmt.Sprint(states)+`)
@@ -781,6 +908,9 @@ func TestMigrationToMoreMACs(t *testing.T) {
 			}
 			if list, err := v.BreachDeadlines(t.Context()); err != nil || len(list) != 1 {
 				t.Errorf("%+v, %v", list, err)
+			}
+			if p, ok, err := v.NextPost(t.Context(), "webhook", 0, at); err != nil || !ok || p.Notice.Body != "{}" {
+				t.Errorf("%+v, %v", p, err)
 			}
 			loaded := 0
 			places, err := v.LoadDetector(t.Context(), func(DetectorState) error { loaded++; return nil }, nil)
@@ -836,6 +966,14 @@ func TestRowMACGolden(t *testing.T) {
 		"014319b8dc6514f508693e2879ea2a149286206590d976a765f10a86dd5337cea6": &Breach{ID: [16]byte{1}, Reason: "r", Detected: at, Due: at, Opened: at, Scope: "{}", Entries: [][16]byte{{1}, {2}}, Opening: "[]", Notices: 1, Closed: at, Why: "w", Report: "{}"},
 		"0104e44851910e8b91ae819231cd9b8686e4975e54d10876c529f87f021c2150c0": &breachNoticeRow{[16]byte{1}, 2, BreachNotice{gdpr.ToAuthority, "r", at}},
 		"01fc3350060f6215437826713c33e499570f2189c675943ce7909e379bb70ac7b4": &stateRow{DetectorState{ID: []byte("k"), Subject: gdpr.SubjectID{2}, State: []byte("learned")}, 7},
+		"018e4a8ad8f3d618357ba2c18fa80f1def236f977622ce0d50e6ad6e581ab54aea": &Notice{
+			ID: [16]byte{1}, Kind: NoticeIncident, Part: 1, Revision: 2, Version: 3, Severity: 4, Status: "final", Summarised: true, Tenant: "acme", At: at, Changed: at, Body: "{}",
+			Verdict: NoticeVerdict{"snoozed", "somebody", at, at},
+		},
+		"0133c4435f338f5407df746b570dc6344c740ed19a808e83f1deee8d152219fa45": &postRow{NoticePost{
+			Notice: Notice{ID: [16]byte{1}}, Target: "slack:C1", Waiting: at, NotBefore: at, SentVersion: 1, SentRevision: 2, Channel: "C1", TS: "1.2", Posting: at,
+			ToldVersion: 1, Told: "high", Telling: at,
+		}, 2},
 		"01ab021aebaa7d7652365835a1eaabcee656625ef975dc2f550680c80df80d7b4b": &snapshotRow{7, 3, `{"events/0":5}`},
 	} {
 		if got := fmt.Sprintf("%x", v.mac(row)); got != want {

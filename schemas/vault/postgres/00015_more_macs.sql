@@ -7,3 +7,5 @@ ALTER TABLE breaches ADD COLUMN mac BYTEA;
 ALTER TABLE breach_notices ADD COLUMN mac BYTEA;
 ALTER TABLE detector_states ADD COLUMN mac BYTEA;
 ALTER TABLE detector_snapshot ADD COLUMN mac BYTEA;
+ALTER TABLE notices ADD COLUMN mac BYTEA;
+ALTER TABLE notice_posts ADD COLUMN mac BYTEA;

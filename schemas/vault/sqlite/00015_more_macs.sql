@@ -7,3 +7,5 @@ ALTER TABLE breaches ADD COLUMN mac BLOB;
 ALTER TABLE breach_notices ADD COLUMN mac BLOB;
 ALTER TABLE detector_states ADD COLUMN mac BLOB;
 ALTER TABLE detector_snapshot ADD COLUMN mac BLOB;
+ALTER TABLE notices ADD COLUMN mac BLOB;
+ALTER TABLE notice_posts ADD COLUMN mac BLOB;
