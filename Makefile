@@ -16,6 +16,9 @@ LINT := $(CACHE)/tools/golangci-lint-$(GOLANGCI_LINT_VERSION)
 
 FUZZTIME ?= 10s
 
+# These packages' tests take longest. They begin first, so that none of them is left alone at the end.
+LONGEST := ./internal/privacy ./internal/acceptance ./internal/exporter ./internal/vault ./internal/kafkaio
+
 .PHONY: help
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,7 +52,7 @@ test-deps: need-go ## install what the tests need besides (Debian, as root), or 
 .PHONY: test
 # The tests of a package wait for servers and for processes that are killed a third of their time: one package more than there are processors keeps those busy.
 test: build engine test-deps kafka-jars ## run all tests, on the embedded engines, an Apache Kafka 4 and a PostgreSQL
-	$(GO) run ./internal/testkit/cmd/withservices -- $(GO) test -race -p $$(($$(nproc) + 1)) -timeout 20m ./...
+	$(GO) run ./internal/testkit/cmd/withservices -- $(GO) test -race -p $$(($$(nproc) + 1)) -timeout 20m $(LONGEST) ./...
 
 .PHONY: lint
 lint: need-go $(LINT) ## gofmt, go vet, golangci-lint

@@ -43,6 +43,9 @@ const (
 	// noSilence: nothing that could be silent is known.
 	noSilence = math.MaxInt64
 	leastSeen = 100 // active minutes
+	// producerKept is for how many minutes a producer is remembered that sends nothing, and of which nothing is expected any more. Each release of a service has
+	// new ids, and there is room for so many.
+	producerKept = 30 * minutesOfDay
 )
 
 // produced adds an event to the cell of its producer.
@@ -245,4 +248,20 @@ func service(producer string) (name string, ok bool) {
 		return "", false
 	}
 	return name, true
+}
+
+// forgetProducers gives back the room of those that are gone, at the end of a day.
+func (e *Engine) forgetProducers(number int64) {
+	for key, p := range e.producers {
+		i, ok := e.index[key]
+		if !ok || number-p.last < producerKept || p.deadline() != noSilence || e.entities.at(i).live != 0 || len(e.directives.bars[key]) > 0 {
+			continue
+		}
+		e.gone = append(e.gone, e.stateKey(e.entities.at(i)))
+		e.forgetEntity(i)
+		delete(e.producers, key)
+		if e.numbered[key.id] == p {
+			delete(e.numbered, key.id) // if it sends events of other tenants, counting begins anew with the next of them
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package anomaly
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -155,4 +156,53 @@ func TestSilence(t *testing.T) {
 	if len(got) != 1 || got[0].Kind != EntityProducer || got[0].Entity != "gateway" || got[0].Signals[0].Name != "silence.producer" {
 		t.Errorf("after half an hour: %+v", got)
 	}
+}
+
+// Producers that are gone for good leave room for others.
+func TestProducersAreForgotten(t *testing.T) {
+	e := testEngine(t, func(c *Config) { c.MaxProducers = 3 })
+	states := map[Key][]byte{}
+	n := 0
+	send := func(producer string, minute int) {
+		o := testEvent(n, 1, int64(minute*60))
+		o.Producer, o.ProducerSeq = producer, uint64(minute)
+		e.Observe(&o)
+		n++
+	}
+	const day = 24 * 60
+	known := func(want ...string) {
+		t.Helper()
+		keep(e, states)
+		var have []string
+		for key := range states {
+			if key.Kind == StateKind(EntityProducer) {
+				have = append(have, key.Entity)
+			}
+		}
+		slices.Sort(have)
+		if !slices.Equal(have, want) || len(e.producers) != len(want) || len(e.numbered) != len(want) || e.counts[kindProducer] != len(want) {
+			t.Errorf("%v in states, %d in memory; want %v", have, len(e.producers), want)
+		}
+	}
+	for minute := range 300 { // enough to be expected every day, once some weeks are over
+		send("weekly", 7*day/300*minute)
+	}
+	send("trial", 8*day)
+	send("other", 9*day)
+	for d := 9; d < 37; d++ {
+		send("weekly", d*day+60)
+	}
+	known("other", "trial", "weekly")
+	unwatched := e.Stats().Unwatched
+	send("newcomer", 37*day)
+	if e.Stats().Unwatched == unwatched {
+		t.Error("there is room for one more than there should be")
+	}
+	send("weekly", 40*day)
+	send("weekly", 41*day)
+	send("weekly", 42*day)
+	known("weekly")
+	send("newcomer", 42*day+5)
+	send("weekly", 42*day+60)
+	known("newcomer", "weekly")
 }

@@ -265,6 +265,7 @@ func (e *Engine) choose(number int64) {
 		return
 	}
 	e.choice = math.MaxInt64
+	e.forgetProducers(number)
 	day := int32(floorDiv(number, minutesOfDay))
 	var candidates [kindTenant + 1][]candidate
 	for i := range e.entities.used {
