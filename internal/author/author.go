@@ -21,6 +21,10 @@ import (
 // Tenant stands in records that belong to no tenant of the deployment.
 const Tenant = "agentaudit"
 
+// TypeHeartbeat is the type of records that say: at this time this partition of the topic took records. The exporter writes them, and the detector's clock of
+// what nobody has heard of goes by them.
+const TypeHeartbeat = "audit.heartbeat"
+
 // Author signs system records. It is safe for concurrent use.
 type Author struct {
 	name string

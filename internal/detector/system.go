@@ -8,14 +8,13 @@ import (
 	"time"
 
 	"github.com/agentaudit/agentaudit/internal/alert"
+	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/chain"
 	"github.com/agentaudit/agentaudit/pkg/events"
 	"github.com/agentaudit/agentaudit/pkg/gdpr"
 )
-
-const typeHeartbeat = "audit.heartbeat"
 
 // word is what one of our own processes said that matters to detection. At most one of its members is set.
 type word struct {
@@ -108,7 +107,7 @@ func (l *listener) word(ctx context.Context, rec *kafkaio.Record) (word, error) 
 		return word{}, nil
 	}
 	kind := l.event.Raw(events.FieldType)
-	if !bytes.Equal(kind, []byte(typeHeartbeat)) && !bytes.Equal(kind, []byte(alert.TypeOrder)) && !bytes.Equal(kind, []byte(alert.TypeIncident)) {
+	if !bytes.Equal(kind, []byte(author.TypeHeartbeat)) && !bytes.Equal(kind, []byte(alert.TypeOrder)) && !bytes.Equal(kind, []byte(alert.TypeIncident)) {
 		return word{}, nil
 	}
 	genuine, err := l.genuine(ctx, rec)
@@ -127,7 +126,7 @@ func (l *listener) word(ctx context.Context, rec *kafkaio.Record) (word, error) 
 		return word{revision: l.event.ID()}, nil
 	}
 	at := time.UnixMilli(rec.TimeMillis)
-	if bytes.Equal(kind, []byte(typeHeartbeat)) {
+	if bytes.Equal(kind, []byte(author.TypeHeartbeat)) {
 		// Of the two times the earlier one: it moves the clock of what nobody has heard of.
 		if signed.Before(at) {
 			at = signed

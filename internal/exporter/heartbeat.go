@@ -5,17 +5,13 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
-	"github.com/agentaudit/agentaudit/internal/systemlog"
 	"github.com/agentaudit/agentaudit/pkg/events"
 )
 
-const (
-	// typeHeartbeat is the type of a record that says: at this time this partition took records.
-	typeHeartbeat = "audit.heartbeat"
-	// heartbeatWithin bounds one round, so that a Kafka that is away does not pile them up.
-	heartbeatWithin = 30 * time.Second
-)
+// heartbeatWithin bounds one round, so that a Kafka that is away does not pile them up.
+const heartbeatWithin = 30 * time.Second
 
 // heartbeats sends one to each partition of the system topic, at once and then every HeartbeatEvery, until ctx ends. Silence between two of
 // them is silence of the system's records, not of the way they take. A heartbeat that could not be sent is not made up for.
@@ -61,7 +57,7 @@ func (e *Exporter) heartbeat(ctx context.Context) error {
 
 func (e *Exporter) newHeartbeat(now time.Time) (kafkaio.Message, error) {
 	record := events.Record{
-		EventID: events.NewUUID(now), Time: now, Type: typeHeartbeat, Action: "heartbeat", Outcome: events.Success, Tenant: systemlog.Tenant,
+		EventID: events.NewUUID(now), Time: now, Type: author.TypeHeartbeat, Action: "heartbeat", Outcome: events.Success, Tenant: author.Tenant,
 		Agent: events.Agent{ID: e.deps.Author.Name()},
 	}
 	text, err := record.AppendJSON(nil)

@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/agentaudit/agentaudit/internal/author"
 	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/events"
@@ -52,7 +53,7 @@ func checkHeartbeat(t *testing.T, r *rig, partition int, key ed25519.PublicKey) 
 	if err := events.NewParser().Parse(record.Value, &event); err != nil {
 		t.Fatal(err)
 	}
-	if !event.Reserved() || string(event.Raw(events.FieldType)) != typeHeartbeat || event.Has(events.FieldUserID) || event.NumUnknown() > 0 {
+	if !event.Reserved() || string(event.Raw(events.FieldType)) != author.TypeHeartbeat || event.Has(events.FieldUserID) || event.NumUnknown() > 0 {
 		t.Errorf("heartbeat %s", record.Value)
 	}
 }
