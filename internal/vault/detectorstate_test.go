@@ -115,10 +115,14 @@ func TestForgedStatesAreLeftOut(t *testing.T) {
 // A place of somebody's choice would have events skipped. With a snapshot that is not ours nothing counts, and whoever loads after ResetDetector begins with nothing.
 func TestForgedSnapshotCountsForNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, cfg Config) {
+		l := newLearned(t, cfg)
+		restore := l.ordering.save()
 		f := func(name string, attack func(l *learned)) {
 			t.Helper()
 			t.Run(name, func(t *testing.T) {
-				l := newLearned(t, emptyDatabase(t, cfg.Driver))
+				l.t = t
+				defer restore()
+				l.nextTurn()
 				attack(l)
 				clear(l.ordering.forged)
 				if _, _, _, err := l.load(t.Context()); !errors.Is(err, ErrForged) || !l.ordering.forged["detector_snapshot"] {

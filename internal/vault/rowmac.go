@@ -310,6 +310,12 @@ func tableOf[T any, P rowOf[T]](name string, since byte, condition string, scan 
 	}
 }
 
+// Who opens the vault while others do waits for at most five seconds until none of them reads from the files.
+const (
+	adoptEraseAttempts = 100
+	adoptErasePause    = 50 * time.Millisecond
+)
+
 // errNotAdopted: the deployment's secrets are from before rows had MACs, or those of some tables.
 var errNotAdopted = errors.New("the vault's rows have no MACs yet")
 
@@ -351,7 +357,13 @@ func (v *Vault) adopt(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("add MACs to the rows that are there: %w", err)
 	}
-	return v.db.erase(ctx) // the secrets from before must be in no file any more
+	// The secrets from before must be in no file any more. Other processes that open the vault at the same time read from it, each for a moment.
+	for attempt := 1; ; attempt++ {
+		err := v.db.erase(ctx)
+		if !errors.Is(err, ErrUnavailable) || attempt == adoptEraseAttempts || pauseFor(ctx, adoptErasePause) != nil {
+			return err
+		}
+	}
 }
 
 // Forged looks at all rows that have MACs, and returns those that none of our processes has written.
