@@ -29,10 +29,10 @@ func variants() []variant {
 		{"no hysteresis", func(c *anomaly.SeriesConfig) { c.HalfLife = 0.1 }},
 		{"half-life 30", func(c *anomaly.SeriesConfig) { c.HalfLife = 30 }},
 		{"half-life 120", func(c *anomaly.SeriesConfig) { c.HalfLife = 120 }},
-		{"rearm 1.5", func(c *anomaly.SeriesConfig) { c.Rearm = 1.5 }},
+		{"rearm 2", func(c *anomaly.SeriesConfig) { c.Rearm = 2 }},
 		{"rearm 3", func(c *anomaly.SeriesConfig) { c.Rearm = 3 }},
-		{"smooth 5", func(c *anomaly.SeriesConfig) { c.Smooth = 5 }},
-		{"smooth 20", func(c *anomaly.SeriesConfig) { c.Smooth = 20 }},
+		{"smooth 3", func(c *anomaly.SeriesConfig) { c.Smooth = 3 }},
+		{"smooth 10", func(c *anomaly.SeriesConfig) { c.Smooth = 10 }},
 		{"long smooth 20", func(c *anomaly.SeriesConfig) { c.SmoothLong = 20 }},
 		{"long smooth 60", func(c *anomaly.SeriesConfig) { c.SmoothLong = 60 }},
 		{"memory 1000", func(c *anomaly.SeriesConfig) { c.Memory = 1000 }},
@@ -99,7 +99,7 @@ func comparable(c *anomaly.SeriesConfig, sets [][]*labelled) [][][]float64 {
 	for range 9 {
 		c.Threshold = (least + most) / 2
 		inParallel(len(sets), func(i int) {
-			scores[i] = alertScores(c, all[i])
+			scores[i] = alertScores(c, sets[i], all[i])
 			o := pooled(standard, anomaly.AlertScore, sets[i], scores[i])
 			rates[i] = float64(o.falseRows) / o.days
 		})

@@ -65,7 +65,7 @@ func thinnings(out io.Writer, series []*labelled, from, to string) error {
 		for _, s := range series {
 			set = append(set, thinned(seed)(s))
 		}
-		scores := alertScores(&c, surprises(&c, set))
+		scores := alertScores(&c, set, surprises(&c, set))
 		o := pooled(standard, anomaly.AlertScore, set, scores)
 		best := bestThreshold(standard, set, scores)
 		total, totalADay = total+o.score, totalADay+float64(o.falseRows)/o.days
@@ -101,7 +101,7 @@ func table(out io.Writer, series []*labelled) error {
 	sets := altered(series)
 	total := 0.0
 	for i, a := range alterations() {
-		scores := alertScores(&c, surprises(&c, sets[i]))
+		scores := alertScores(&c, sets[i], surprises(&c, sets[i]))
 		o := pooled(standard, anomaly.AlertScore, sets[i], scores)
 		total += o.score
 		best := bestThreshold(standard, sets[i], scores)
@@ -130,13 +130,15 @@ func surprises(c *anomaly.SeriesConfig, series []*labelled) [][]float64 {
 }
 
 // alertScores are the scores that score-series writes, from the surprises, which do not depend on threshold and hysteresis.
-func alertScores(c *anomaly.SeriesConfig, surprises [][]float64) [][]float64 {
-	out := make([][]float64, len(surprises))
-	for k, series := range surprises {
+func alertScores(c *anomaly.SeriesConfig, series []*labelled, surprises [][]float64) [][]float64 {
+	out := make([][]float64, len(series))
+	for k, s := range series {
 		var h anomaly.Hysteresis
-		out[k] = make([]float64, len(series))
-		for i, s := range series {
-			out[k][i] = anomaly.Unit(h.Step(c.Evidence(s, uint32(i)), c.Threshold, c.Rearm, 1, c.HalfLife))
+		out[k] = make([]float64, len(s.times))
+		last := s.times[0]
+		for i, t := range s.times {
+			out[k][i] = anomaly.Unit(h.Step(c.Evidence(surprises[k][i], uint32(i)), c.Threshold, c.Rearm, c.Elapsed(last, t), c.HalfLife))
+			last = t
 		}
 	}
 	return out

@@ -100,6 +100,36 @@ func TestTailIsMonotone(t *testing.T) {
 	})
 }
 
+// What was counted is no rarer than it was, however thin the Pareto tail that begins below it; what was never seen is as rare as can be.
+func TestSurpriseOfCounted(t *testing.T) {
+	var tail Tail
+	for range 2 * 57 {
+		tail.LearnHalf(1)
+	}
+	for range 2 * 3 {
+		tail.LearnHalf(45)
+	}
+	if got, want := tail.surpriseOfCounted(44), -math.Log10(3.0/(57+3+tailPrior)); math.Abs(got-want) > 1e-9 || tail.Surprise(44) < want+0.2 {
+		t.Errorf("44 was seen in 3 of 60 blocks: %.2f, expected %.2f, the tail says %.2f", got, want, tail.Surprise(44))
+	}
+	if got := tail.surpriseOfCounted(100); got != MaxSurprise {
+		t.Errorf("100 was never seen: %g", got)
+	}
+	for _, a := range []float64{-1, 0, math.NaN()} {
+		if got := tail.surpriseOfCounted(a); got != 0 {
+			t.Errorf("%g: %g", a, got)
+		}
+	}
+	last := 0.0
+	for a := 0.01; a < 2000; a *= 1.01 {
+		s := tail.surpriseOfCounted(a)
+		if s < last {
+			t.Fatalf("%.2f at %.2f, %.2f below", s, a, last)
+		}
+		last = s
+	}
+}
+
 func TestTailHalves(t *testing.T) {
 	tail := Tail{total: tailFull}
 	tail.learned[40], tail.learned[41] = tailFull-1, 1

@@ -80,9 +80,9 @@ func (c *Calibration) Step(z float64, block int) float64 {
 // Surprise is how rare z is, and learns nothing.
 func (c *Calibration) Surprise(z float64) float64 {
 	if z < 0 {
-		return c.Down.Surprise(-z)
+		return c.Down.surpriseBeyond(-z, paretoLeastOwn)
 	}
-	return c.Up.Surprise(z)
+	return c.Up.surpriseBeyond(z, paretoLeastOwn)
 }
 
 // Append adds the encoded state to dst.

@@ -16,7 +16,8 @@ type SeriesConfig struct {
 	// Ageing is what is taken off surprises with each tenfold of a thousand values: whoever waits ten times as long sees by chance what is ten times as
 	// rare. 1 would be Bonferroni's correction for all that was seen, with which an old series hardly ever alerts; 0 is one rate of alerts for ever.
 	Ageing float64
-	// HalfLife is in how many values the memory of an alert decays by half, and Rearm what multiple of the remembered surprise alerts again meanwhile.
+	// HalfLife is in how many values, five minutes apart, the memory of an alert decays by half (see Elapsed), and Rearm what multiple of the remembered
+	// surprise alerts again meanwhile.
 	HalfLife, Rearm float64
 	// Memory is in how many values a new level becomes the usual one.
 	Memory float64
@@ -40,8 +41,8 @@ type SeriesConfig struct {
 // DefaultSeriesConfig is what `agentaudit score-series` uses. docs/detection.md says how the numbers were chosen, and how little most of them matter.
 func DefaultSeriesConfig() SeriesConfig {
 	return SeriesConfig{
-		Threshold: 0.71, Ageing: 0.4, HalfLife: 60, Rearm: 2,
-		Memory: 2000, Smooth: 10, SmoothLong: 30, Block: 100, FusedBlock: 200, Warmup: 30,
+		Threshold: 0.71, Ageing: 0.4, HalfLife: 60, Rearm: 2.5,
+		Memory: 2000, Smooth: 5, SmoothLong: 30, Block: 100, FusedBlock: 200, Warmup: 30,
 		LevelWeight: 0.8, HourWeight: 0.8, LastingWeight: 1, LongWeight: 1,
 	}
 }
@@ -94,6 +95,7 @@ func (s Score) Alert() bool { return s.Strength >= 1 }
 type Series struct {
 	origin float64 // the first value. Everything is relative to it, so that float32 are fine enough
 	first  int64   // its time, in seconds since 1970
+	last   int64   // the time of the last value
 
 	level    Level // of values
 	residual Level // of values less what was expected; its scale is what is used
@@ -132,19 +134,23 @@ func (s *Series) Step(c *SeriesConfig, t int64, x float64) Score {
 		s.means[0] += (fromHour - s.means[0]) / c.Smooth
 		s.means[1] += (fromHour - s.means[1]) / c.SmoothLong
 		s.means[2] += (fromLevel - s.means[2]) / c.Smooth
-		score.Surprise = s.fused.Step(Fuse(
+		fused := Fuse(
 			Weighted{s.byLevel.Step(fromLevel/priorWidth, c.Block), c.LevelWeight},
 			Weighted{s.byHour.Step(fromHour/priorWidth, c.Block), c.HourWeight},
 			Weighted{s.byLasting.Step(s.means[0]/priorWidth, c.Block), c.LastingWeight},
 			Weighted{s.byLong.Step(s.means[1]/priorWidth, c.Block), c.LongWeight},
 			Weighted{s.byLevelLasting.Step(s.means[2]/priorWidth, c.Block), c.LevelWeight},
-		), c.FusedBlock)
-		score.Strength = s.hysteresis.Step(c.Evidence(score.Surprise, seen), c.Threshold, c.Rearm, 1, c.HalfLife)
+		)
+		// Not so of the single views: of what two of them have seen before, both together may still be rare.
+		atMost := s.fused.Up.surpriseOfCounted(fused)
+		score.Surprise = min(s.fused.Step(fused, c.FusedBlock), atMost)
+		score.Strength = s.hysteresis.Step(c.Evidence(score.Surprise, seen), c.Threshold, c.Rearm, c.Elapsed(s.last, t), c.HalfLife)
 		if c.muted(t, s.first) {
 			score.Strength = min(score.Strength, mutedStrength)
 		}
 	}
 
+	s.last = t
 	s.season.Learn(t, x, residual, all)
 	s.level.Learn(x, c.Memory)
 	s.residual.Learn(residual, c.Memory)
@@ -157,6 +163,15 @@ func (c *SeriesConfig) Evidence(surprise float64, seen uint32) float64 {
 	return max(surprise-c.Ageing*math.Log10(1+float64(seen)/young), 0)
 }
 
+// Elapsed is how much has passed for the memory of alerts between a value and the next, by their times in seconds since 1970, in values that are five minutes
+// apart: √(seconds ÷ 300). It is the geometric mean of counting values, by which a series that lacks some of its values would remember alerts for longer, and of
+// counting time, by which a series of the hour would forget them with the next value. Times that repeat or step back count as a second apart.
+func (c *SeriesConfig) Elapsed(from, to int64) float64 {
+	const usual = 300 // seconds
+	// Not to-from: times from outside may lie so far apart that it overflows.
+	return math.Sqrt(max(float64(to)-float64(from), 1) / usual)
+}
+
 // mutedStrength is the most that is said during Mute: clearly no alert.
 const mutedStrength = 0.5
 
@@ -165,14 +180,15 @@ func (c *SeriesConfig) muted(t, first int64) bool {
 	return c.Mute > 0 && float64(t)-float64(first) < c.Mute.Seconds()
 }
 
-// seriesVersion is the first byte of an encoded Series. 1 had one mean of deviations.
-const seriesVersion = 2
+// seriesVersion is the first byte of an encoded Series. 1 had one mean of deviations, 2 did not know when the last value was.
+const seriesVersion = 3
 
 // Append adds the encoded state to dst: the version, then the fields in their order, little-endian; 1.5 to 5 KB.
 func (s *Series) Append(dst []byte) []byte {
 	dst = append(dst, seriesVersion)
 	dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(s.origin))
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.first))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(s.last))
 	for _, mean := range s.means {
 		dst = binary.LittleEndian.AppendUint64(dst, math.Float64bits(mean))
 	}
@@ -191,7 +207,7 @@ func (s *Series) calibrations() [6]*Calibration {
 
 // ParseSeries reads what Append has written and returns what follows it.
 func ParseSeries(src []byte) (*Series, []byte, error) {
-	const fixed = 1 + 5*8
+	const fixed = 1 + 6*8
 	if len(src) < fixed {
 		return nil, nil, fmt.Errorf("a series of %d bytes, at least %d expected", len(src), fixed)
 	}
@@ -201,12 +217,13 @@ func ParseSeries(src []byte) (*Series, []byte, error) {
 	s := &Series{
 		origin: math.Float64frombits(binary.LittleEndian.Uint64(src[1:])),
 		first:  int64(binary.LittleEndian.Uint64(src[9:])),
+		last:   int64(binary.LittleEndian.Uint64(src[17:])),
 	}
 	if !(math.Abs(s.origin) <= largestInput) {
 		return nil, nil, fmt.Errorf("a series from %g on", s.origin)
 	}
 	for i := range s.means {
-		s.means[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[17+8*i:]))
+		s.means[i] = math.Float64frombits(binary.LittleEndian.Uint64(src[25+8*i:]))
 		if !(math.Abs(s.means[i]) <= MaxDeviation) {
 			return nil, nil, fmt.Errorf("a series deviating by %g", s.means[i])
 		}

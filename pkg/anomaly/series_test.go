@@ -222,6 +222,55 @@ func TestSeriesSeesMoreSpikes(t *testing.T) {
 	}
 }
 
+// Between counting values and counting time: with every second value left out, alerts are remembered for √2 of the values, which is 1/√2 of the time more.
+func TestSeriesElapsed(t *testing.T) {
+	c := DefaultSeriesConfig()
+	for _, test := range []struct {
+		from, to int64
+		want     float64
+	}{
+		{0, 300, 1},
+		{-600, -300, 1},
+		{0, 600, math.Sqrt2},
+		{0, 3600, math.Sqrt(12)},
+		{0, 0, math.Sqrt(1. / 300)}, // a second
+		{50, 0, math.Sqrt(1. / 300)},
+		{math.MinInt64, math.MaxInt64, math.Sqrt(math.Exp2(64) / 300)},
+	} {
+		if got := c.Elapsed(test.from, test.to); math.Abs(got-test.want) > 1e-9*test.want {
+			t.Errorf("from %d to %d: %g, expected %g", test.from, test.to, got, test.want)
+		}
+	}
+}
+
+// An alert is remembered from value to value, and forgotten over a long silence: the same spike alerts again then, and not before.
+func TestSeriesForgetsOverSilence(t *testing.T) {
+	c := DefaultSeriesConfig()
+	spike := func(silence int64) (first, second bool) {
+		r := rand.New(rand.NewPCG(3, 3))
+		var s Series
+		at := int64(monday)
+		for range 3000 {
+			at += 300
+			s.Step(&c, at, 100+5*r.NormFloat64())
+		}
+		at += 300
+		first = s.Step(&c, at, 200).Alert()
+		for range 70 { // what the spike left in the averages, and its block, pass
+			at += 300
+			s.Step(&c, at, 100+5*r.NormFloat64())
+		}
+		at += silence
+		return first, s.Step(&c, at, 200).Alert()
+	}
+	if first, second := spike(300); !first || second {
+		t.Errorf("with no silence: %v, then %v", first, second)
+	}
+	if first, second := spike(90 * daySeconds); !first || !second {
+		t.Errorf("with a long silence: %v, then %v", first, second)
+	}
+}
+
 // Whatever comes in, what comes out is finite and bounded.
 func TestSeriesIsBounded(t *testing.T) {
 	c := DefaultSeriesConfig()
@@ -326,8 +375,8 @@ func TestGoldenSeries(t *testing.T) {
 	}
 	state := s.Append(nil)
 	sum := sha256.Sum256(state)
-	const want = "357f9d89f38d52d3"
-	if got := hex.EncodeToString(sum[:8]); got != want || len(state) != 1353 {
+	const want = "568dd7c1964efc50"
+	if got := hex.EncodeToString(sum[:8]); got != want || len(state) != 1361 {
 		t.Errorf("%d bytes with hash %s, expected %s", len(state), got, want)
 	}
 	if _, _, err := ParseSeries(state); err != nil {
@@ -338,7 +387,7 @@ func TestGoldenSeries(t *testing.T) {
 			t.Fatalf("the first %d bytes are taken for a series", cut)
 		}
 	}
-	for _, version := range []byte{1, 3} {
+	for _, version := range []byte{1, 2, 4} {
 		state[0] = version
 		if _, _, err := ParseSeries(state); err == nil {
 			t.Errorf("version %d is read", version)

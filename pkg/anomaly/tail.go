@@ -19,10 +19,12 @@ const (
 	tailPrior = 40
 	// Beyond the highest paretoShare of the blocks, or the highest paretoLeast of them, the tail is taken as a Pareto tail with Hill's estimate of its exponent
 	// (Hill, A simple general approach to inference about the tail of a distribution, 1975), within the bounds: few exceedances estimate badly.
-	paretoShare   = 0.02
-	paretoLeast   = 5
-	paretoLightly = 6
-	paretoHeavily = 2
+	paretoShare = 0.02
+	paretoLeast = 5
+	// paretoLeastOwn is paretoLeast where a Series keeps a Tail for itself: of the few blocks it has, the five highest are mostly usual ones.
+	paretoLeastOwn = 3
+	paretoLightly  = 6
+	paretoHeavily  = 2
 	// tailFull is the count, in half blocks, at which all counts of a Tail are halved. Distant times then weigh less, and counts never overflow.
 	tailFull = 1 << 24
 	// MaxSurprise bounds surprises: 1 in 10⁹ and what is rarer are the same to people.
@@ -88,7 +90,10 @@ func (t *Tail) Blocks() float64 { return float64(t.total) / 2 }
 
 // Surprise is −log10 of the probability that the maximum of a block is a or more: 0 is usual, 1 is a block in ten, at most MaxSurprise. It does not fall as a
 // rises, apart from the seam between the counted part and the Pareto tail.
-func (t *Tail) Surprise(a float64) float64 {
+func (t *Tail) Surprise(a float64) float64 { return t.surpriseBeyond(a, paretoLeast) }
+
+// surpriseBeyond is Surprise with a Pareto tail that begins where at least so many blocks are as high.
+func (t *Tail) surpriseBeyond(a, highest float64) float64 {
 	if !(a > 0) {
 		return 0
 	}
@@ -96,7 +101,7 @@ func (t *Tail) Surprise(a float64) float64 {
 	bin, within := tailPlace(a)
 
 	// From the top down to the bin where the Pareto tail begins; excess becomes the sum over its blocks of ln(maximum/threshold), in quarter octaves.
-	least := max(paretoShare*all, paretoLeast)
+	least := max(paretoShare*all, highest)
 	counted, above, excess, begin := 0.0, 0.0, 0.0, tailBins-1
 	for ; begin > 0; begin-- {
 		excess += above
@@ -120,6 +125,21 @@ func (t *Tail) Surprise(a float64) float64 {
 	exponent = min(max(exponent, paretoHeavily), paretoLightly)
 	distance := (binsPerOctave*math.Log2(min(a, MaxDeviation)) + tailOne - float64(begin)) * binWidth / math.Ln10
 	return min(surprise(above/all)+exponent*distance, MaxSurprise)
+}
+
+// surpriseOfCounted is the most that a can surprise when only what was counted speaks, and not the Pareto tail: −log10 of the share of blocks, those of the
+// prior included, whose maximum was as large, within a quarter octave. It is MaxSurprise when there was none. What has been seen k times in n blocks is no
+// rarer than that, however far beyond the rest it lies.
+func (t *Tail) surpriseOfCounted(a float64) float64 {
+	if !(a > 0) {
+		return 0
+	}
+	bin, _ := tailPlace(a)
+	counted := 0.0
+	for _, half := range t.learned[bin:] {
+		counted += float64(half) / 2
+	}
+	return surprise(counted / (tailPrior + t.Blocks()))
 }
 
 // surprise is −log10 p, within its bounds.
