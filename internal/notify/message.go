@@ -84,10 +84,17 @@ func headline(in *anomaly.Incident) string {
 	return marks[in.Severity] + " " + strings.ToUpper(word[:1]) + word[1:] + ": " + plain(in.Title, maxHeaderRunes-20)
 }
 
-var statuses = map[anomaly.Status]string{
-	anomaly.Provisional: "provisional: it may still change",
-	anomaly.Final:       "final",
-	anomaly.Withdrawn:   "withdrawn: with the events that came late it is no incident",
+// statusText says how far an incident is; nothing of a status that is not known.
+func statusText(s anomaly.Status) string {
+	switch s {
+	case anomaly.Provisional:
+		return "provisional: it may still change"
+	case anomaly.Final:
+		return "final"
+	case anomaly.Withdrawn:
+		return "withdrawn: with the events that came late it is no incident"
+	}
+	return ""
 }
 
 // live is the message of an incident that is kept up to date.
@@ -123,7 +130,7 @@ func fields(s *shown) []*slack.TextBlockObject {
 	in := &s.incident
 	var list []*slack.TextBlockObject
 	field := func(name, value string) { list = append(list, mrkdwn("*"+name+"*\n"+value)) }
-	field("Status", statuses[in.Status])
+	field("Status", statusText(in.Status))
 	field("Tenant", code(in.Tenant, maxName))
 	if in.Subject != uuid.Nil {
 		user := "`" + in.Subject.String() + "` (pseudonym)"
@@ -232,7 +239,7 @@ func rose(told string, in *anomaly.Incident) bool {
 // details is what the thread of an incident is told: all signals, and SQL to look around.
 func details(in *anomaly.Incident) message {
 	state := threadState(in)
-	first := fmt.Sprintf("Revision %d: *%s*, %s. %d entries, %s, %s.", in.Revision, in.Severity, statuses[in.Status], in.EventCount, usd(in.CostUSD), span(in.First, in.Last))
+	first := fmt.Sprintf("Revision %d: *%s*, %s. %d entries, %s, %s.", in.Revision, in.Severity, statusText(in.Status), in.EventCount, usd(in.CostUSD), span(in.First, in.Last))
 	m := message{
 		text: fmt.Sprintf("Revision %d: %s, %s", in.Revision, in.Severity, in.Status),
 		metadata: slack.SlackMetadata{EventType: detailEvent, EventPayload: map[string]any{

@@ -33,7 +33,7 @@ func TestShippedFloors(t *testing.T) {
 	for _, r := range rates {
 		switch {
 		case r.Source == "all" && r.Label == 1 && r.Percent() < 70:
-			t.Errorf("%.2f %% of attacks are found; 73.8 %% were", r.Percent())
+			t.Errorf("%.2f %% of attacks are found; 72.9 %% were", r.Percent())
 		case r.Source == "all" && r.Label == 0 && r.Percent() > 0.8:
 			t.Errorf("%.2f %% of benign texts are flagged; 0.56 %% were", r.Percent())
 		case r.Source == "notinject" && r.Percent() > 2:

@@ -24,12 +24,59 @@ const (
 	blackFlag = 0x1f3f4
 )
 
-// lookalikes are letters of other scripts that look like Latin ones: what a forger mixes into Latin words. Only words that hold both are mapped.
-var lookalikes = map[rune]byte{
-	'а': 'a', 'е': 'e', 'о': 'o', 'р': 'p', 'с': 'c', 'і': 'i', 'ѕ': 's', 'у': 'y', 'х': 'x', 'к': 'k', 'м': 'm', 'т': 't', 'н': 'h', 'в': 'b', 'ԁ': 'd', 'ԛ': 'q',
-	'ԝ': 'w', 'ј': 'j', 'ɡ': 'g', 'α': 'a', 'ο': 'o', 'ε': 'e', 'ν': 'v', 'ρ': 'p', 'τ': 't', 'υ': 'u', 'ι': 'i', 'κ': 'k', 'ϲ': 'c', 'ɑ': 'a', 'ı': 'i', 'һ': 'h', 'ⅼ': 'l',
-	'А': 'a', 'В': 'b', 'Е': 'e', 'К': 'k', 'М': 'm', 'Н': 'h', 'О': 'o', 'Р': 'p', 'С': 'c', 'Т': 't', 'Х': 'x', 'І': 'i', 'Ѕ': 's', 'Ј': 'j',
-	'Α': 'a', 'Β': 'b', 'Ε': 'e', 'Ζ': 'z', 'Η': 'h', 'Ι': 'i', 'Κ': 'k', 'Μ': 'm', 'Ν': 'n', 'Ο': 'o', 'Ρ': 'p', 'Τ': 't', 'Υ': 'y', 'Χ': 'x',
+// lookalike is the Latin letter that a letter of another script looks like: what a forger mixes into Latin words. 0: none. Only words that hold both are mapped.
+func lookalike(r rune) byte {
+	switch r {
+	case 'а', 'α', 'ɑ', 'А', 'Α':
+		return 'a'
+	case 'в', 'В', 'Β':
+		return 'b'
+	case 'с', 'ϲ', 'С':
+		return 'c'
+	case 'ԁ':
+		return 'd'
+	case 'е', 'ε', 'Е', 'Ε':
+		return 'e'
+	case 'ɡ':
+		return 'g'
+	case 'н', 'һ', 'Н', 'Η':
+		return 'h'
+	case 'і', 'ι', 'ı', 'І', 'Ι':
+		return 'i'
+	case 'ј', 'Ј':
+		return 'j'
+	case 'к', 'κ', 'К', 'Κ':
+		return 'k'
+	case 'ⅼ':
+		return 'l'
+	case 'м', 'М', 'Μ':
+		return 'm'
+	case 'Ν':
+		return 'n'
+	case 'о', 'ο', 'О', 'Ο':
+		return 'o'
+	case 'р', 'ρ', 'Р', 'Ρ':
+		return 'p'
+	case 'ԛ':
+		return 'q'
+	case 'ѕ', 'Ѕ':
+		return 's'
+	case 'т', 'τ', 'Т', 'Τ':
+		return 't'
+	case 'υ':
+		return 'u'
+	case 'ν':
+		return 'v'
+	case 'ԝ':
+		return 'w'
+	case 'х', 'Х', 'Χ':
+		return 'x'
+	case 'у', 'Υ':
+		return 'y'
+	case 'Ζ':
+		return 'z'
+	}
+	return 0
 }
 
 // punctuation is what tokens end at, in ASCII.
@@ -140,7 +187,7 @@ func (s *Scratch) normalise(text []byte) {
 			if wordStart < 0 {
 				wordStart = len(s.buffer)
 			}
-			if r >= 0x131 && lookalikes[r] != 0 {
+			if r >= 0x131 && lookalike(r) != 0 {
 				foreign = true
 			}
 			s.putRune(text[i:i+n], r, i)
@@ -263,7 +310,7 @@ func (s *Scratch) latinise(start int) {
 	w := start
 	for i := start; i < len(s.buffer); {
 		r, n := utf8.DecodeRune(s.buffer[i:])
-		if l := lookalikes[r]; l != 0 && n > 1 {
+		if l := lookalike(r); l != 0 && n > 1 {
 			s.buffer[w], s.offsets[w] = l, s.offsets[i]
 			w++
 			s.marks |= hadMixed

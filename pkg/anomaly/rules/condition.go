@@ -135,7 +135,7 @@ func eventNames() []cel.EnvOption {
 			options = append(options, cel.Variable(info.name, info.of))
 		}
 	}
-	for name, threat := range threats {
+	for name, threat := range threats() {
 		options = append(options, cel.Constant(name, cel.IntType, types.Int(threat)))
 	}
 	return options

@@ -70,10 +70,10 @@ func TestNamesInDocs(t *testing.T) {
 	for name := range variablesByName {
 		check(name)
 	}
-	for name := range threats {
+	for name := range threats() {
 		check(name)
 	}
-	for key := range ruleKeys {
+	for _, key := range ruleKeys() {
 		check(key)
 	}
 	for f := range anomaly.NumWindowFeatures {

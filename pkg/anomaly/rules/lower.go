@@ -232,7 +232,7 @@ func (l *lowering) number(e ast.Expr) (number, bool) {
 	if c.FunctionName() == "size" && !c.IsMemberFunction() && len(c.Args()) == 1 && l.variable(c.Args()[0]) == varFindings {
 		return number{op: numVariable, variable: varFindingCount}, true
 	}
-	op, ok := arithmetic[c.FunctionName()]
+	op, ok := arithmetic(c.FunctionName())
 	if !ok || l.checked.GetType(e.ID()) != types.DoubleType {
 		return number{}, false
 	}
@@ -247,8 +247,21 @@ func (l *lowering) number(e ast.Expr) (number, bool) {
 	return n, true
 }
 
-var arithmetic = map[string]numberOp{
-	operators.Add: numAdd, operators.Subtract: numSubtract, operators.Multiply: numMultiply, operators.Divide: numDivide, operators.Negate: numNegate,
+// arithmetic is what an operator of CEL does with numbers.
+func arithmetic(operator string) (op numberOp, ok bool) {
+	switch operator {
+	case operators.Add:
+		return numAdd, true
+	case operators.Subtract:
+		return numSubtract, true
+	case operators.Multiply:
+		return numMultiply, true
+	case operators.Divide:
+		return numDivide, true
+	case operators.Negate:
+		return numNegate, true
+	}
+	return op, false
 }
 
 func (l *lowering) namedNumber(e ast.Expr) (number, bool) {
@@ -257,7 +270,7 @@ func (l *lowering) namedNumber(e ast.Expr) (number, bool) {
 		n, ok := windowNames[name]
 		return number{op: numWindow, window: n}, ok
 	}
-	if threat, ok := threats[name]; ok && name != l.loop {
+	if threat, ok := threats()[name]; ok && name != l.loop {
 		return number{op: numConstant, constant: float64(threat)}, true
 	}
 	v := l.variable(e)

@@ -112,8 +112,8 @@ var variables = [numVariables]variableInfo{
 const maxFindings = 64
 
 // threats are the constants that `threat` is compared with.
-var threats = map[string]scan.Threat{
-	"NONE": scan.None, "LOW": scan.Low, "MEDIUM": scan.Medium, "HIGH": scan.High, "CRITICAL": scan.Critical,
+func threats() map[string]scan.Threat {
+	return map[string]scan.Threat{"NONE": scan.None, "LOW": scan.Low, "MEDIUM": scan.Medium, "HIGH": scan.High, "CRITICAL": scan.Critical}
 }
 
 func (v variable) isText() bool   { return v >= varType && v <= varLoop }

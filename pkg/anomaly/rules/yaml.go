@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -146,8 +147,9 @@ var (
 	ruleID   = regexp.MustCompile(`^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*$`)
 )
 
-var ruleKeys = map[string]bool{
-	"id": true, "title": true, "severity": true, "expected": true, "on": true, "event": true, "window": true, "suppress_for": true, "enabled": true,
+// ruleKeys are the keys that a rule may have.
+func ruleKeys() []string {
+	return []string{"id", "title", "severity", "expected", "on", "event", "window", "suppress_for", "enabled"}
 }
 
 func (r *reader) rules(d *document, list *yaml.Node) {
@@ -171,7 +173,7 @@ func (r *reader) rules(d *document, list *yaml.Node) {
 			}
 		}
 		for key, at := range r.mapping(node, id) {
-			if !ruleKeys[key] {
+			if !slices.Contains(ruleKeys(), key) {
 				r.wrong(at, id, "%s is not known; id, title, severity, expected, on, event, window, suppress_for or enabled expected", quoted(key))
 				continue
 			}
