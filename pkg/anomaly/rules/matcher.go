@@ -56,11 +56,7 @@ func (m *Matcher) Match(dst []int, ev *events.Event, findings []scan.Finding, th
 		return dst
 	}
 	m.frame.setEvent(ev, findings, threat)
-	for _, i := range rules {
-		if m.judge(i) {
-			dst = append(dst, i)
-		}
-	}
+	dst = m.all(dst, rules)
 	m.frame.release()
 	return dst
 }
@@ -73,13 +69,43 @@ func (m *Matcher) Window(dst []int, of anomaly.EntityKind, over time.Duration, v
 		return dst
 	}
 	m.frame.setWindow(view)
-	for _, i := range rules {
-		if m.judge(i) {
-			dst = append(dst, i)
-		}
-	}
+	dst = m.all(dst, rules)
 	m.frame.release()
 	return dst
+}
+
+// all appends those of the rules that hold. A mistake of ours in one of them must not end detection, and with it all others, at the first event that shows it, and
+// again at each restart: its condition could not be told.
+func (m *Matcher) all(dst, rules []int) []int {
+	begun := len(dst)
+	dst, ok := m.tryAll(dst, rules)
+	if ok {
+		return dst
+	}
+	dst = dst[:begun]
+	for k, i := range rules {
+		one, ok := m.tryAll(dst, rules[k:k+1])
+		if dst = one; !ok {
+			m.set.counters[i].broken.Add(1)
+		}
+	}
+	return dst
+}
+
+// tryAll is false if a condition panicked.
+func (m *Matcher) tryAll(dst, rules []int) (holding []int, ok bool) {
+	holding = dst
+	defer func() {
+		if !ok {
+			recover() //nolint:errcheck // what it says may show the event
+		}
+	}()
+	for _, i := range rules {
+		if m.judge(i) {
+			holding = append(holding, i)
+		}
+	}
+	return holding, true
 }
 
 func (m *Matcher) judge(i int) bool {
