@@ -28,7 +28,8 @@ type rig struct {
 	store *store.Store
 	vault *vault.Vault
 
-	server testkit.ClickHouseServer
+	vaultDir string
+	server   testkit.ClickHouseServer
 }
 
 func newRig(t *testing.T, broker string, partitions int) *rig {
@@ -45,7 +46,8 @@ func newRig(t *testing.T, broker string, partitions int) *rig {
 	if err := s.Migrate(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, cfg: DefaultConfig(), store: s, vault: newVault(t), server: server}
+	r := &rig{t: t, cfg: DefaultConfig(), store: s, vaultDir: t.TempDir(), server: server}
+	r.vault = newVaultIn(t, r.vaultDir)
 	r.cfg.EventsTopic = testkit.Topic(t, broker, partitions)
 	r.cfg.SystemTopic = testkit.Topic(t, broker, 1)
 	r.cfg.Group = r.cfg.EventsTopic

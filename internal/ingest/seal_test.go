@@ -32,7 +32,12 @@ type sealing struct {
 
 func newVault(t testing.TB) *vault.Vault {
 	t.Helper()
-	dir := t.TempDir()
+	return newVaultIn(t, t.TempDir())
+}
+
+// newVaultIn makes it in a directory.
+func newVaultIn(t testing.TB, dir string) *vault.Vault {
+	t.Helper()
 	keys, err := vault.CreateKeyring(t.Context(), vault.KeyConfig{Source: "file:" + filepath.Join(dir, "keyring")})
 	if err != nil {
 		t.Fatal(err)
