@@ -117,7 +117,7 @@ func TestDamagedStateIsLeftOut(t *testing.T) {
 	if err := r.vault.SaveDetector(t.Context(), turn, damaged, places); err != nil {
 		t.Fatal(err)
 	}
-	r.attack(fmt.Sprintf(`UPDATE detector_states SET state = x'01ffff' WHERE subject <> x'%x'`, damaged[0].Subject[:]))
+	r.attack(fmt.Sprintf(`UPDATE detector_states SET mac = NULL WHERE subject <> x'%x'`, damaged[0].Subject[:])) // one that can be read
 	d, stop := r.start()
 	r.send(event(time.Now(), "ben", "llm.call", "success", ""))
 	testkit.Eventually(t, soon, func() bool { return d.counted("llm", "success") == 1 }, "detecting goes on")
