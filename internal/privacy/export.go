@@ -134,16 +134,16 @@ func (w *Worker) beginAttempt(ctx context.Context, request *vault.Request) (*att
 		a.recipient, secret = identity.Recipient(), []byte(identity.String())
 		defer clear(secret)
 	}
-	found, err := w.deps.Vault.BeginExport(ctx, a.Export, secret)
-	if err == nil && !found {
-		err = errErasedMeanwhile()
+	begun, err := w.deps.Vault.BeginExport(ctx, a.Export, secret)
+	if err == nil && !begun {
+		err = w.whyLost(ctx, a)
 	}
 	return a, err
 }
 
 func errErasedMeanwhile() error { return &refusal{"the person was erased meanwhile"} }
 
-// carryOutAttempt writes the file and ends the request. The file has no name before it is whole, and is removed again if the attempt does not count any more.
+// carryOutAttempt writes the file and ends the request. The file has no name before it is whole, and is removed again if it is certain that the attempt does not count.
 func (w *Worker) carryOutAttempt(ctx context.Context, a *attempt, who vault.Identity) error {
 	if err := os.MkdirAll(w.cfg.ExportDir, 0o700); err != nil {
 		return err
@@ -162,8 +162,14 @@ func (w *Worker) carryOutAttempt(ctx context.Context, a *attempt, who vault.Iden
 		return err
 	}
 	w.passed(stepNamed)
-	if err := w.finishAttempt(ctx, a, summary); err != nil {
+	err = w.finishAttempt(ctx, a, summary)
+	var refused *refusal
+	switch {
+	case errors.Is(err, errOvertaken), errors.As(err, &refused):
 		return errors.Join(err, os.Remove(path))
+	case err != nil:
+		// The vault may have taken it as the request's archive: the answer was lost, or this process is to end. If it has not, keepExports removes the file.
+		return err
 	}
 	w.passed(stepEnded)
 	return nil

@@ -81,8 +81,8 @@ func (e *Export) place() []byte {
 }
 
 // BeginExport stores an attempt at making an archive, in the place of earlier ones of the request, whose files nothing opens from then on. secret opens the new
-// one's; nil: we shall not be able to. It returns false if there is no such subject: then nothing may be written about them, and an erasure that comes later
-// destroys what is stored here.
+// one's; nil: we shall not be able to. It returns false, and has changed nothing, if the request has ended, whose archive another process may have finished, and if
+// there is no such subject: then nothing may be written about them, and an erasure that comes later destroys what is stored here.
 func (v *Vault) BeginExport(ctx context.Context, e Export, secret []byte) (bool, error) {
 	if len(secret) > maxSecretBytes {
 		return false, errors.New("begin an export: its secret is too long")
@@ -98,30 +98,42 @@ func (v *Vault) BeginExport(ctx context.Context, e Export, secret []byte) (bool,
 	if secret != nil {
 		wrapped = w.wrap(purposeExport, e.place(), secret)
 	}
-	found := false
+	begun := false
 	err = v.db.inTransaction(ctx, func(tx *sql.Tx) error {
+		begun = false
 		if err := v.holdGeneration(ctx, tx, generation); err != nil {
 			return err
 		}
 		// Before the row of the export, as an erasure does it: whoever comes second sees what the first has done.
 		there, err := collect(ctx, tx, scanID, v.db.query(lockSubject)+v.db.forShare(), e.Subject[:])
-		if found = len(there) == 1; err != nil || !found {
+		if err != nil || len(there) != 1 {
 			return err
 		}
 		if _, err := tx.ExecContext(ctx, v.db.query(deleteExport), e.Request[:]); err != nil {
 			return err
 		}
+		// Behind the export, as FinishExport does it.
+		requests, err := genuine(ctx, v, tx, scanRequest, requestColumns+` WHERE id = ?`+v.db.forUpdate(), e.Request[:])
+		if err != nil {
+			return err
+		}
+		if len(requests) == 0 || requests[0].State.Ended() {
+			return errOvertaken
+		}
 		row := Export{Request: e.Request, Attempt: e.Attempt, Subject: e.Subject, secret: wrapped}
 		_, err = tx.ExecContext(ctx, v.db.query(insertExport), e.Request[:], e.Attempt[:], e.Subject[:], generation, wrapped, v.mac(&row))
+		begun = err == nil
 		return err
 	})
-	if errors.Is(err, errOtherGeneration) {
+	switch {
+	case errors.Is(err, errOtherGeneration):
 		return v.BeginExport(ctx, e, secret) // with the generation that the vault uses now
-	}
-	if err != nil {
+	case errors.Is(err, errOvertaken):
+		return false, nil
+	case err != nil:
 		return false, v.failed("begin an export", err)
 	}
-	return found, nil
+	return begun, nil
 }
 
 // NoteExport keeps how far an attempt is, and returns false if it does not count any more: the person was erased, or another attempt was begun.

@@ -73,6 +73,10 @@ func TestExport(t *testing.T) {
 		if ok, err := v.FinishExport(ctx, second, `{"a":1}`, time.Now(), saying); err != nil || !ok {
 			t.Fatalf("finish: %v, %v", ok, err)
 		}
+		// A process that had been at work on it, and slept, would take the finished archive away.
+		if ok, err := v.BeginExport(ctx, Export{Request: request.ID, Attempt: [16]byte{3}, Subject: subject.ID}, []byte("three")); err != nil || ok {
+			t.Errorf("begun again after its end: %v, %v", ok, err)
+		}
 		if ok, err := v.FinishExport(ctx, second, `{"a":1}`, time.Now(), saying); err != nil || ok {
 			t.Errorf("finished twice: %v, %v", ok, err)
 		}
