@@ -52,7 +52,7 @@ test-deps: need-go ## install what the tests need besides (Debian, as root), or 
 .PHONY: test
 # The tests of a package wait for servers and for processes that are killed a third of their time: one package more than there are processors keeps those busy.
 test: build engine test-deps kafka-jars ## run all tests, on the embedded engines, an Apache Kafka 4 and a PostgreSQL
-	$(GO) run ./internal/testkit/cmd/withservices -- $(GO) test -race -p $$(($$(nproc) + 1)) -timeout 20m $(LONGEST) ./...
+	$(GO) run ./internal/testkit/cmd/withservices -- $(GO) test -race -p $$(($$(nproc) + 1)) -timeout 40m $(LONGEST) ./...
 
 .PHONY: lint
 lint: need-go $(LINT) ## gofmt, go vet, golangci-lint
