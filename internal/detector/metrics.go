@@ -73,7 +73,7 @@ func newMetrics(registry prometheus.Registerer, troubles func() (broken, cut uin
 	} {
 		m.troubles[i] = prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name:        "agentaudit_detector_rule_failures_total",
-			Help:        "Times that a rule's condition could not be told (broken: what it names was absent) or cost too much (cut), and so did not hold. Begins anew with each new set of rules.",
+			Help:        "Times that a rule's condition could not be told (broken: what it names was absent, or a mistake of ours) or cost too much (cut), and so did not hold. Begins anew with each new set of rules.",
 			ConstLabels: prometheus.Labels{"result": of.result},
 		}, of.count)
 	}

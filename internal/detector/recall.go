@@ -9,11 +9,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/agentaudit/agentaudit/internal/alert"
 	"github.com/agentaudit/agentaudit/internal/kafkaio"
 	"github.com/agentaudit/agentaudit/internal/vault"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
-	"github.com/google/uuid"
 )
 
 // maxUnsealed bounds the revisions that are looked for in the log at a start: some were said between the last snapshot and its end, and no more than a few behind

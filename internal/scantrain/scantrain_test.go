@@ -6,26 +6,19 @@ import (
 	"os"
 	"testing"
 
+	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/pkg/scan"
 )
 
+// Names of development data, which are beside the repository and no part of it.
 const (
-	texts     = "../../../shared/data/injection-dev/texts.jsonl"
-	sentences = "../../../shared/data/pii-dev/sentences.jsonl"
-	traffic   = "../../../shared/data/agent-traffic/airline.jsonl"
-	benign    = "testdata/benign.jsonl"
+	textsData     = "injection-dev/texts.jsonl"
+	sentencesData = "pii-dev/sentences.jsonl"
 )
-
-func needs(t *testing.T, path string) {
-	t.Helper()
-	if _, err := os.Stat(path); err != nil {
-		t.Skip("the development data are not beside the repository")
-	}
-}
 
 // The shipped scanner must not get worse than recorded. The model was trained on these texts: what it does on others is measured by `scantrain evaluate`.
 func TestShippedFloors(t *testing.T) {
-	needs(t, texts)
+	texts := testkit.SharedData(t, textsData)
 	rates, err := Resubstitute(texts, scan.FromUser, io.Discard)
 	if err != nil {
 		t.Fatal(err)
@@ -44,7 +37,7 @@ func TestShippedFloors(t *testing.T) {
 
 // By source, on every fourth text: the whole takes half a minute and is the command's.
 func TestCrossValidationFloors(t *testing.T) {
-	needs(t, texts)
+	texts := testkit.SharedData(t, textsData)
 	if testing.Short() {
 		t.Skip("trains models")
 	}
@@ -69,7 +62,7 @@ func TestCrossValidationFloors(t *testing.T) {
 }
 
 func TestPersonalFloors(t *testing.T) {
-	needs(t, sentences)
+	sentences := testkit.SharedData(t, sentencesData)
 	rates, err := Personal(sentences, io.Discard, nil)
 	if err != nil {
 		t.Fatal(err)

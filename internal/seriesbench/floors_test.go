@@ -6,18 +6,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/agentaudit/agentaudit/internal/testkit"
 	"github.com/agentaudit/agentaudit/pkg/anomaly"
 )
 
-// dataFolder is beside the repository and no part of it.
-const dataFolder = "../../../shared/data/nab-dev"
-
 // What the detector has reached on the labelled series and some altered versions, less a point or two for what differs between machines.
 func TestFloors(t *testing.T) {
-	if _, err := os.Stat(filepath.Join(dataFolder, "windows.json")); err != nil {
-		t.Skipf("no labelled series at %s: %v", dataFolder, err)
-	}
-	series, err := load(dataFolder)
+	series, err := load(testkit.SharedData(t, "nab-dev"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,34 +46,35 @@ func newOrdering(t *testing.T, cfg Config) *ordering {
 	return o
 }
 
+func (o *ordering) check(err error) {
+	o.t.Helper()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
 func (o *ordering) fill() {
 	o.t.Helper()
 	ctx := o.t.Context()
-	check := func(err error) {
-		o.t.Helper()
-		if err != nil {
-			o.t.Fatal(err)
-		}
-	}
 	ids := people(0, 4)
 	o.people = subjectsOf(o.t, o.Vault, ids...)
 	o.request = working(o.t, o.Vault, 1, ids[0])
-	check(o.NoteSubject(ctx, o.request.ID, o.people[0].ID))
+	o.check(o.NoteSubject(ctx, o.request.ID, o.people[0].ID))
 	attempt := Export{Request: o.request.ID, Attempt: [16]byte{3}, Subject: o.people[0].ID}
 	if begun, err := o.BeginExport(ctx, attempt, []byte("secret")); err != nil || !begun {
 		o.t.Fatal(begun, err)
 	}
 	_, err := o.AddAPIKey(ctx, APIKey{ID: [16]byte{4}, Hash: [32]byte{4}, Role: "auditor", Tenant: "acme", Name: "n", Added: at, Expires: time.Now().Add(time.Hour)})
-	check(err)
-	check(o.AddAuthor(ctx, Author{"exporter-1", ed25519.PublicKey(bytes.Repeat([]byte{5}, 32))}))
-	check(o.AddHold(ctx, Hold{ID: [16]byte{6}, Subject: o.people[1].ID, Reason: "case 12", Author: "counsel", At: at}, Saying{EventID: [16]byte{7}, At: at, Record: `{}`}))
+	o.check(err)
+	o.check(o.AddAuthor(ctx, Author{"exporter-1", ed25519.PublicKey(bytes.Repeat([]byte{5}, 32))}))
+	o.check(o.AddHold(ctx, Hold{ID: [16]byte{6}, Subject: o.people[1].ID, Reason: "case 12", Author: "counsel", At: at}, Saying{EventID: [16]byte{7}, At: at, Record: `{}`}))
 	found, err := o.Restrict(ctx, o.people[1].ID, [16]byte{8}, at)
-	if check(err); !found {
+	if o.check(err); !found {
 		o.t.Fatal("nobody restricted")
 	}
 	_, _, _, err = o.ChangeConsent(ctx, ids[1], ConsentChange{ID: [16]byte{9}, Purpose: "marketing", State: gdpr.ConsentGranted, At: at, Reference: "form 12"},
 		func(gdpr.SubjectID) (Saying, error) { return Saying{EventID: [16]byte{10}, At: at, Record: `{}`}, nil })
-	check(err)
+	o.check(err)
 	if _, gone, err := o.Erase(ctx, Erasure{Request: [16]byte{11}, Subject: o.people[3].ID, At: at, Weighed: [][16]byte{{6}}, Suppression: Suppression{Until: at, Expires: at}}); err != nil || !gone {
 		o.t.Fatal(gone, err)
 	}
@@ -84,19 +85,13 @@ func (o *ordering) fill() {
 func (o *ordering) fillLater() {
 	o.t.Helper()
 	ctx := o.t.Context()
-	check := func(err error) {
-		o.t.Helper()
-		if err != nil {
-			o.t.Fatal(err)
-		}
-	}
-	check(o.Reopen(ctx, 0, Generation{
+	o.check(o.Reopen(ctx, 0, Generation{
 		Topic: "events", Partition: 3, Generation: 1, Log: "events/3.1", Predecessor: "events/3", PredecessorSize: 9, PredecessorHead: chain.Hash{5}, FirstOffset: 12,
 		Reason: "r", At: at,
 	}))
 	open := breach(12, at)
 	open.Entries = [][16]byte{{1}}
-	check(o.AddBreach(ctx, open))
+	o.check(o.AddBreach(ctx, open))
 	if told, err := o.AddBreachNotice(ctx, open.ID, BreachNotice{gdpr.ToSubjects, "letter", at}); err != nil || !told {
 		o.t.Fatal(told, err)
 	}
@@ -105,9 +100,9 @@ func (o *ordering) fillLater() {
 		o.t.Fatal(kept, err)
 	}
 	turn := o.NewTurn("detector", shortTurn)
-	check(turn.Await(ctx, nil))
+	o.check(turn.Await(ctx, nil))
 	o.turn = turn
-	check(o.SaveDetector(ctx, turn, []DetectorState{{ID: []byte("k"), Subject: o.people[0].ID, State: []byte("learned")}}, DetectorPlaces{"events/3": 5}))
+	o.check(o.SaveDetector(ctx, turn, []DetectorState{{ID: []byte("k"), Subject: o.people[0].ID, State: []byte("learned")}}, DetectorPlaces{"events/3": 5}))
 }
 
 // attack does what whoever has the database and not the keyring can do.

@@ -137,46 +137,63 @@ func TestNobodyAdoptsAgain(t *testing.T) {
 	})
 }
 
+// earlierVault is a database of an earlier version of the schema, with a deployment of that time.
+type earlierVault struct {
+	t       *testing.T
+	db      *database
+	keys    *Keyring
+	wrapper *wrapper
+}
+
+// newVaultOf makes one of a version, whose deployment's secrets had so many bytes.
+func newVaultOf(t *testing.T, cfg Config, version int64, secretsBytes int) *earlierVault {
+	t.Helper()
+	db, err := openDatabase(Config{Driver: cfg.Driver, DSN: cfg.DSN, Timeout: defaultTimeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, files, err := db.migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	provider, err := goose.NewProvider(engine, db.write, files, goose.WithDisableGlobalRegistry(true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := provider.UpTo(t.Context(), version); err != nil {
+		t.Fatal(err)
+	}
+	keys, _ := newKeyring(t)
+	w, err := keys.wrapper(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &earlierVault{t, db, keys, w}
+	e.exec(insertDeployment, cfg.Deployment, 1, w.wrap(purposeDeployment, []byte(cfg.Deployment), bytes.Repeat([]byte{1}, secretsBytes)))
+	e.exec(insertFingerprint, 1, w.fingerprint())
+	return e
+}
+
+func (e *earlierVault) exec(statement string, args ...any) {
+	e.t.Helper()
+	if _, err := e.db.exec(e.t.Context(), statement, args...); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
 // The migration itself, with rows of the version before.
 func TestMigrationToMACs(t *testing.T) {
 	onBoth(t, func(t *testing.T, cfg Config) {
-		db, err := openDatabase(Config{Driver: cfg.Driver, DSN: cfg.DSN, Timeout: defaultTimeout})
-		if err != nil {
-			t.Fatal(err)
-		}
-		engine, files, err := db.migrations()
-		if err != nil {
-			t.Fatal(err)
-		}
-		provider, err := goose.NewProvider(engine, db.write, files, goose.WithDisableGlobalRegistry(true))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := provider.UpTo(t.Context(), 11); err != nil {
-			t.Fatal(err)
-		}
-		keys, _ := newKeyring(t)
-		w, err := keys.wrapper(t.Context(), 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		exec := func(statement string, args ...any) {
-			t.Helper()
-			if _, err := db.exec(t.Context(), statement, args...); err != nil {
-				t.Fatal(err)
-			}
-		}
-		exec(insertDeployment, cfg.Deployment, 1, w.wrap(purposeDeployment, []byte(cfg.Deployment), bytes.Repeat([]byte{1}, 64)))
-		exec(insertFingerprint, 1, w.fingerprint())
-		exec(`INSERT INTO holds (id, subject, reason, author, at_micros, expires_micros) VALUES (?, ?, 'r', 'a', 5, 0)`, make([]byte, 16), make([]byte, 16))
+		before := newVaultOf(t, cfg, 11, 64)
+		before.exec(`INSERT INTO holds (id, subject, reason, author, at_micros, expires_micros) VALUES (?, ?, 'r', 'a', 5, 0)`, make([]byte, 16), make([]byte, 16))
 		request := newUUID()
-		exec(`INSERT INTO requests (id, caller, kind, state, wrapped, identity, options, verified_by, received_micros, due_micros, changed_micros)
-			VALUES (?, 'c', 'erasure', 'verified', 1, ?, '{}', 'operator', 1, 2, 3)`, request[:], w.wrap(purposeRequest, request[:], Identity{"acme", "mia"}.encode()))
-		if err := db.close(); err != nil {
+		before.exec(`INSERT INTO requests (id, caller, kind, state, wrapped, identity, options, verified_by, received_micros, due_micros, changed_micros)
+			VALUES (?, 'c', 'erasure', 'verified', 1, ?, '{}', 'operator', 1, 2, 3)`, request[:], before.wrapper.wrap(purposeRequest, request[:], Identity{"acme", "mia"}.encode()))
+		if err := before.db.close(); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			v := openVault(t, cfg, keys)
+			v := openVault(t, cfg, before.keys)
 			if list, err := v.Holds(t.Context()); err != nil || len(list) != 1 {
 				t.Errorf("%v, %v", list, err)
 			}
@@ -194,51 +211,24 @@ func TestMigrationToMACs(t *testing.T) {
 // The migration of the tables that have got MACs later, with rows of the version before, and as many states of the detector as two pages have.
 func TestMigrationToMoreMACs(t *testing.T) {
 	onBoth(t, func(t *testing.T, cfg Config) {
-		db, err := openDatabase(Config{Driver: cfg.Driver, DSN: cfg.DSN, Timeout: defaultTimeout})
-		if err != nil {
-			t.Fatal(err)
-		}
-		engine, files, err := db.migrations()
-		if err != nil {
-			t.Fatal(err)
-		}
-		provider, err := goose.NewProvider(engine, db.write, files, goose.WithDisableGlobalRegistry(true))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := provider.UpTo(t.Context(), 14); err != nil {
-			t.Fatal(err)
-		}
-		keys, _ := newKeyring(t)
-		w, err := keys.wrapper(t.Context(), 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		exec := func(statement string, args ...any) {
-			t.Helper()
-			if _, err := db.exec(t.Context(), statement, args...); err != nil {
-				t.Fatal(err)
-			}
-		}
-		exec(insertDeployment, cfg.Deployment, 1, w.wrap(purposeDeployment, []byte(cfg.Deployment), bytes.Repeat([]byte{1}, 96)))
-		exec(insertFingerprint, 1, w.fingerprint())
-		exec(`INSERT INTO suppressions (lookup, until_micros, offsets, forever, expires_micros) VALUES (?, 1, '{"events/0":5}', 1, 2)`, make([]byte, 32))
-		exec(`INSERT INTO log_generations (topic, partition, generation, log, predecessor, predecessor_size, predecessor_head, first_offset, reason, at_micros)
+		before := newVaultOf(t, cfg, 14, 96)
+		before.exec(`INSERT INTO suppressions (lookup, until_micros, offsets, forever, expires_micros) VALUES (?, 1, '{"events/0":5}', 1, 2)`, make([]byte, 32))
+		before.exec(`INSERT INTO log_generations (topic, partition, generation, log, predecessor, predecessor_size, predecessor_head, first_offset, reason, at_micros)
 			VALUES ('events', 0, 1, 'events/0.1', 'events/0', 5, ?, 9, 'r', 1)`, make([]byte, 32))
-		exec(`INSERT INTO breaches (id, reason, detected_micros, due_micros, opened_micros, scope, opening, notices) VALUES (?, 'r', 1, 2, 3, '{}', '[]', 1)`, make([]byte, 16))
-		exec(`INSERT INTO breach_notices (breach, number, addressee, reference, at_micros) VALUES (?, 1, 'subjects', 'letter', 1)`, make([]byte, 16))
-		exec(`INSERT INTO notices (id, kind, part, revision, severity, status, summarised, tenant, at_micros, changed_micros, body) VALUES (?, 'incident', 0, 1, 1, 'final', 0, '', 1, 1, '{}')`, make([]byte, 16))
-		exec(`INSERT INTO notice_posts (notice, target, pending, waiting_micros) VALUES (?, 'webhook', 3, 1)`, make([]byte, 16))
-		exec(`UPDATE detector_snapshot SET version = 1, term = 1, places = '{"events/0":9}'`)
+		before.exec(`INSERT INTO breaches (id, reason, detected_micros, due_micros, opened_micros, scope, opening, notices) VALUES (?, 'r', 1, 2, 3, '{}', '[]', 1)`, make([]byte, 16))
+		before.exec(`INSERT INTO breach_notices (breach, number, addressee, reference, at_micros) VALUES (?, 1, 'subjects', 'letter', 1)`, make([]byte, 16))
+		before.exec(`INSERT INTO notices (id, kind, part, revision, severity, status, summarised, tenant, at_micros, changed_micros, body) VALUES (?, 'incident', 0, 1, 1, 'final', 0, '', 1, 1, '{}')`, make([]byte, 16))
+		before.exec(`INSERT INTO notice_posts (notice, target, pending, waiting_micros) VALUES (?, 'webhook', 3, 1)`, make([]byte, 16))
+		before.exec(`UPDATE detector_snapshot SET version = 1, term = 1, places = '{"events/0":9}'`)
 		const states = statesPerRead + 10
-		exec(`WITH RECURSIVE more (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < `+fmt.Sprint(states)+`)
+		before.exec(`WITH RECURSIVE more (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM more WHERE n < `+fmt.Sprint(states)+`)
 			INSERT INTO detector_states (id, version, subject, state) SELECT `+map[string]string{DriverSQLite: "CAST(n AS BLOB)", DriverPostgres: "n::text::bytea"}[cfg.Driver]+`, 1, NULL, ? FROM more`,
 			[]byte("learned"))
-		if err := db.close(); err != nil {
+		if err := before.db.close(); err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			v := openVault(t, cfg, keys)
+			v := openVault(t, cfg, before.keys)
 			if list, err := v.Forged(t.Context()); err != nil || len(list) != 0 {
 				t.Errorf("%v, %v", list, err)
 			}
